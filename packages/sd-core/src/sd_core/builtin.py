@@ -1,0 +1,1 @@
+"""Offers of core itself, through the same hooks as a stranger's."""

@@ -1,0 +1,162 @@
+"""What each kind of component must be able to do. No torch at import time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sd_core.task import (
+    Condition,
+    Conditioning,
+    GridShape,
+    Labels,
+    Score,
+    SignalInfo,
+    Windows,
+    WindowSource,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Denoise = Callable[[Tensor, Tensor], Tensor]
+    """(x (B, C, H, W), t (B,)) -> the network's raw prediction, condition already bound."""
+    Velocity = Callable[[Tensor, float, float], Tensor]
+    """(x, t, t_next) -> dx/dt, guidance already applied; t runs from 1 (noise) to 0 (data)."""
+
+
+class Denoiser(Protocol):
+    """A network, an `nn.Module`. Optional: `param_roles()`, `block_modules()`, `token_count`."""
+
+    prediction_hint: str
+    """"sample" or "vector_field": what `prediction_type = "auto"` takes."""
+
+    def __call__(
+        self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None
+    ) -> Tensor:
+        """x (B, C, H, W), t (B,) in [0, 1] with 0 = data; returns the shape of x."""
+        ...
+
+
+class Representation(Protocol):
+    """A view of a window that a network learns; an `nn.Module` whose buffers are its statistics."""
+
+    shape: GridShape
+    parts: int
+    """Network examples per window: 1, or the number of electrodes when each is its own example."""
+    exact: bool
+    """Whether decode inverts encode (True) or synthesises a plausible waveform (False)."""
+
+    def fit(self, train: WindowSource) -> None:
+        """Take the statistics of the train split."""
+        ...
+
+    def encode(self, signal: Tensor, part: Tensor | None = None) -> Tensor:
+        """(B, channels, samples) in microvolts -> (B * parts, *shape), about unit variance.
+
+        With `part` (B,) int64, only that part of each window: (B, *shape).
+        """
+        ...
+
+    def decode(self, x: Tensor) -> Tensor:
+        """(B * parts, *shape) -> (B, channels, samples) in microvolts."""
+        ...
+
+    def picture(self, x: Tensor) -> Tensor:
+        """(B, *shape) -> (B, 3, H, W) in [0, 1], for people."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> Any: ...
+
+
+class Codec(Protocol):
+    """A latent space; an `nn.Module` when it has weights."""
+
+    shape: GridShape
+    """Of a latent."""
+
+    def encode(self, x: Tensor) -> Tensor: ...
+
+    def decode(self, latent: Tensor) -> Tensor: ...
+
+
+class Conditioner(Protocol):
+    """Labels to conditioning; an `nn.Module` when it has weights."""
+
+    emits: Condition
+
+    def __call__(self, labels: Labels) -> Conditioning: ...
+
+    def null(self, count: int) -> Conditioning:
+        """The one "no condition", used by dropout and by guidance."""
+        ...
+
+
+class Objective(Protocol):
+    """What is learned. Path x_t = (1 - t) x0 + t noise, velocity noise - x0."""
+
+    def timesteps(self, quantiles: Tensor) -> Tensor:
+        """Training times for quantiles (B,) in (0, 1): the inverse distribution function."""
+        ...
+
+    def loss(self, denoise: Denoise, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """(B,) float32."""
+        ...
+
+    def velocity(self, denoise: Denoise, xt: Tensor, t: Tensor) -> Tensor:
+        """dx/dt at (x_t (B, C, H, W), t (B,)) from whatever the network predicts."""
+        ...
+
+
+class Sampler(Protocol):
+    """Integrates a velocity from t = 1 to t = 0."""
+
+    def __call__(self, velocity: Velocity, noise: Tensor) -> Tensor: ...
+
+
+class Metric(Protocol):
+    """Judges generated windows."""
+
+    scores: Mapping[str, Score]
+    """How to read each number that a call returns."""
+
+    def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]: ...
+
+
+class Tracker(Protocol):
+    """Sees a training; never steers it."""
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None: ...
+
+    def images(self, name: str, pictures: Tensor, step: int) -> None:
+        """Pictures (B, 3, H, W) in [0, 1]."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Corpus(Protocol):
+    """Recordings (or a generator) that become a window dataset."""
+
+    def build(self, out: Path) -> None:
+        """Write a window dataset to the folder `out`, which does not exist yet."""
+        ...
+
+
+class Exporter(Protocol):
+    """Writes generated windows in somebody else's format."""
+
+    def __call__(self, windows: Windows, out: Path, provenance: Mapping[str, Any]) -> Sequence[Path]:
+        """Write into folder `out`; returns the files written."""
+        ...
+
+
+class Report(Protocol):
+    """Turns an evaluation into one page."""
+
+    def __call__(self, evaluation: Mapping[str, Any], windows: Mapping[str, Windows], out: Path) -> Path:
+        """`evaluation` is the content of metrics.json; `windows` holds "real", "generated", "train"."""
+        ...

@@ -1,0 +1,135 @@
+"""What flows between the parts: shapes, signals, labels, conditions. No torch at import time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class GridShape:
+    """What a network sees of one example: (channels, height, width).
+
+    Height is frequency or electrode, width is time.
+    """
+
+    channels: int
+    height: int
+    width: int
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.channels, self.height, self.width))
+
+    def __str__(self) -> str:
+        return f"{self.channels}x{self.height}x{self.width}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalInfo:
+    """The geometry of the windows of a dataset; signals are in microvolts."""
+
+    channel_names: tuple[str, ...]
+    n_samples: int
+    sfreq: float
+    """Sampling rate in Hz."""
+    reference: str = "unknown"
+
+    @property
+    def n_channels(self) -> int:
+        """Number of electrodes."""
+        return len(self.channel_names)
+
+    def __str__(self) -> str:
+        return f"{self.n_channels} channels x {self.n_samples} samples at {self.sfreq:g} Hz"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Widths that a conditioner emits; 0 means that it emits none of that kind."""
+
+    vector: int = 0
+    tokens: int = 0
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The kinds of input a network must support: a subset of {"vector", "tokens"}."""
+        return frozenset(kind for kind in ("vector", "tokens") if getattr(self, kind))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an architecture is built for."""
+
+    shape: GridShape
+    condition: Condition = Condition()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSpace:
+    """Which labels a dataset holds and what values they take.
+
+    Keys are roles ("class", "gender", "health", "age", "caption"), not column names: the
+    `[dataset]` table of the config says which column plays which role.
+    """
+
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Role -> the values of the train split, in index order."""
+    numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Role -> (mean, standard deviation) over the train split, missing values left out."""
+    texts: frozenset[str] = frozenset()
+    """Roles that hold free text."""
+
+
+Labels = Mapping[str, Any]
+"""Labels of a batch by role: categories as int64 (B,) with -1 for missing, numbers as float32 (B,)
+with NaN for missing, texts as a list of B strings."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a conditioner hands to a network: vector (B, D) and/or tokens (B, N, D)."""
+
+    vector: Tensor | None = None
+    tokens: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Windows in memory: real or generated."""
+
+    signal: NDArray[np.float32]
+    """(n, channels, samples), microvolts."""
+    info: SignalInfo
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Label columns by their name in the dataset ("subject", "state", "gender", ...), n values each."""
+
+    def __len__(self) -> int:
+        return len(self.signal)
+
+
+class WindowSource(Protocol):
+    """Random access to the windows of one split."""
+
+    info: SignalInfo
+
+    def __len__(self) -> int: ...
+
+    def signals(self, rows: Sequence[int]) -> NDArray[np.float32]:
+        """The windows at these rows, (len(rows), channels, samples), microvolts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Score:
+    """How to read one number of a metric."""
+
+    title: str
+    unit: str = ""
+    ideal: float = 0.0
+    """The value of a perfect model; smaller |value - ideal| is better."""

@@ -1,0 +1,1 @@
+"""What sd-data offers."""

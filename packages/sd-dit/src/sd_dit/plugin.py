@@ -1,0 +1,1 @@
+"""What sd-dit offers."""

@@ -1,0 +1,1 @@
+"""What sd-hourglass offers: nothing yet; its network is still to come."""

@@ -1,0 +1,1 @@
+"""What sd-localmamba offers: nothing yet; its network is still to come."""
