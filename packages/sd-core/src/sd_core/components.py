@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_NAME = re.compile(r"[a-z][a-z0-9_+-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +16,8 @@ class Component:
     core resolves only when a config names the component.
 
     Raises:
-        ValueError: the name is not lower-case letters, digits, "-" and "_", or a target is not
-            of the form "module:attribute".
+        ValueError: the name is not lower-case letters, digits, "-", "_" and "+", or a target is
+            not of the form "module:attribute".
     """
 
     name: str
@@ -36,7 +36,7 @@ class Component:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(
-                f"component name {self.name!r} must be lower-case letters, digits, '-' and '_', "
+                f"component name {self.name!r} must be lower-case letters, digits, '-', '_' and '+', "
                 "starting with a letter"
             )
         for target in (self.factory, self.options):

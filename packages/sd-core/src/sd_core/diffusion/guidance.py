@@ -1,0 +1,70 @@
+"""How a conditional and an unconditional velocity become one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from sd_core.errors import SdError
+
+if TYPE_CHECKING:
+    from sd_core.protocols import Velocity
+
+    Guidance = Callable[[Velocity, Velocity | None, float, tuple[float, float]], Velocity]
+    """(conditional, unconditional or None, scale, interval [low, high] of t) -> guided velocity."""
+
+
+def guide(name: str) -> Guidance:
+    """The kind of guidance called `name` in `[inference] guidance`.
+
+    Raises:
+        SdError: there is none of that name.
+    """
+    if name in GUIDANCE:
+        return GUIDANCE[name]
+    nearest = difflib.get_close_matches(name, GUIDANCE, n=1, cutoff=0.0)[0]
+    raise SdError(
+        f"inference.guidance = '{name}' is unknown: did you mean '{nearest}'? There are: {', '.join(GUIDANCE)}."
+    )
+
+
+def classifier_free(
+    conditional: Velocity, unconditional: Velocity | None, scale: float, interval: tuple[float, float]
+) -> Velocity:
+    """Classifier-free guidance u + scale (c - u) (Ho & Salimans 2022, 2207.12598, equation 6).
+
+    It acts for low <= t <= high only (Kynkaanniemi 2024, 2404.07724). Scale 1, or a time outside
+    the interval, costs one evaluation: the conditional one; so does scale 0: the unconditional one.
+
+    Args:
+        conditional: Velocity under the condition.
+        unconditional: Velocity under the null condition; None when the network takes no condition.
+        scale: 1 leaves the conditional velocity.
+        interval: (low, high) in t.
+
+    Raises:
+        SdError: there is nothing to guide away from, and the scale asks for it.
+    """
+    if scale == 1:
+        return conditional
+    if unconditional is None:
+        raise SdError(
+            f"inference.cfg_scale = {scale:g} needs a conditional model: this one was trained with "
+            "model.conditioning = 'none', so leave inference.cfg_scale at 1."
+        )
+    low, high = interval
+
+    def guided(x: Tensor, t: float, t_next: float) -> Tensor:
+        if not low <= t <= high:
+            return conditional(x, t, t_next)
+        away = unconditional(x, t, t_next)
+        return away if scale == 0 else away + scale * (conditional(x, t, t_next) - away)
+
+    return guided
+
+
+GUIDANCE: dict[str, Guidance] = {"cfg": classifier_free}
+"""Kinds of guidance by their name in the config."""

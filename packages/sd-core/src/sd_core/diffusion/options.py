@@ -1,0 +1,59 @@
+"""Options of core's own objective and conditioners. No torch: they are read with the config."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sd_core.options import ObjectiveOptions, Options
+
+Width = Annotated[int, Field(ge=1)]
+Attribute = Literal["gender", "health", "age"]
+
+
+class FlowOptions(ObjectiveOptions):
+    """`[objective]` and `[objective.extras]` of "flow"."""
+
+    t_mean: float | None = None
+    """Mean of logit(t) under "logit_normal": 0, or 0.8 when the network predicts samples."""
+    t_std: Annotated[float, Field(gt=0)] | None = None
+    """Standard deviation of logit(t) under "logit_normal": 1, or 0.8 when the network predicts samples."""
+    mode_scale: Annotated[float, Field(ge=-1, le=1.75)] | None = None
+    """Scale s of the "mode" density (SD3, equation 20): 0 is uniform, larger draws t to the middle; 1.29."""
+
+    @model_validator(mode="after")
+    def _refuse_what_would_do_nothing(self) -> Self:
+        if self.loss_weighting != "none":
+            raise ValueError(
+                f"loss_weighting = '{self.loss_weighting}' belongs to variance-preserving objectives; "
+                "flow weighs times through timestep_sampling"
+            )
+        for key, sampling in (("t_mean", "logit_normal"), ("t_std", "logit_normal"), ("mode_scale", "mode")):
+            if getattr(self, key) is not None and self.timestep_sampling != sampling:
+                raise ValueError(
+                    f"{key} belongs to timestep_sampling = '{sampling}', not to '{self.timestep_sampling}'"
+                )
+        return self
+
+
+class ClassesOptions(Options):
+    """`[conditioning]` of "classes"."""
+
+    width: Width = 256
+    """Width of the class embedding."""
+
+
+class AttributesOptions(Options):
+    """`[conditioning]` of "attributes"."""
+
+    fields: Annotated[tuple[Attribute, ...], Field(min_length=1)] = ("gender", "health", "age")
+    """The attributes the network is told."""
+    width: Width = 256
+    """Width of the embedding that the attributes share."""
+
+    @model_validator(mode="after")
+    def _name_each_field_once(self) -> Self:
+        if len(set(self.fields)) < len(self.fields):
+            raise ValueError(f"fields names an attribute twice: {', '.join(self.fields)}")
+        return self
