@@ -11,8 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def requirements(root: Path) -> list[str]:
     """Lines of a pip requirements file, from the root's dependencies and its dev group."""
     table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    members = [f"-e packages/{name}" for name in table["project"]["dependencies"]]
-    return members + table["dependency-groups"]["dev"]
+    members: list[str] = [f"-e packages/{name}" for name in table["project"]["dependencies"]]
+    tools: list[str] = table["dependency-groups"]["dev"]
+    return members + tools
 
 
 if __name__ == "__main__":
