@@ -27,14 +27,21 @@ if TYPE_CHECKING:
 
 
 class Denoiser(Protocol):
-    """A network, an `nn.Module`. Optional: `param_roles()`, `block_modules()`, `token_count`."""
+    """A network, an `nn.Module`.
+
+    Optional, for what they bring:
+    `param_roles() -> dict[str, Role]`: every parameter's name -> "matrix" (hidden, inside blocks: Muon or
+    AdamW, weight decay), "embedding" (maps into, out of and around the blocks: AdamW, weight decay) or
+    "vector" (gains, biases, looked-up tables: AdamW, no weight decay); see `sd_core.nn.roles`.
+    `block_modules() -> Sequence[nn.Module]`: units of gradient checkpointing, per-block compilation and sharding.
+    `token_count: int`: length of the sequence it works on.
+    `lora_targets: tuple[str, ...]`: ends of the names of linear layers worth adapting.
+    """
 
     prediction_hint: str
     """"sample" or "vector_field": what `prediction_type = "auto"` takes."""
 
-    def __call__(
-        self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None
-    ) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
         """x (B, C, H, W), t (B,) in [0, 1] with 0 = data; returns the shape of x."""
         ...
 

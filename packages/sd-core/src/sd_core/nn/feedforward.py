@@ -1,0 +1,30 @@
+"""The feed-forward half of a transformer block."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def swiglu_width(width: int, mlp_ratio: float, multiple: int = 64) -> int:
+    """Hidden width of a SwiGLU with as many weights as a plain MLP of `mlp_ratio * width`.
+
+    A gated layer has three matrices where a plain one has two, hence two thirds (Shazeer 2020,
+    section 2); rounded to a multiple that fills matrix units.
+    """
+    return max(1, round(width * mlp_ratio * 2 / 3 / multiple)) * multiple
+
+
+class SwiGLU(nn.Module):
+    """down(up(x) * silu(gate(x))), without biases (Shazeer 2020, equation 6)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """X (B, N, width) -> (B, N, width)."""
+        up, gate = self.gate_up(x).chunk(2, dim=-1)
+        out: Tensor = self.down(up * F.silu(gate))
+        return out

@@ -1,0 +1,21 @@
+"""RMS normalisation and its modulation by a condition."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EPSILON = 1e-6
+"""Added to the mean square; torch's own default is the dtype's, 8e-3 in bfloat16."""
+
+
+def rms_norm(x: Tensor, gain: Tensor | None = None) -> Tensor:
+    """X / rms(x) over the last axis, times a gain shaped like it (Zhang & Sennrich 2019)."""
+    return F.rms_norm(x, x.shape[-1:], None if gain is None else gain.to(x.dtype), EPSILON)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Normalised x (B, N, D), scaled by 1 + scale and shifted, both (B, D) (Peebles & Xie 2023, section 3.2)."""
+    scale, shift = scale.to(x.dtype), shift.to(x.dtype)
+    return torch.addcmul(shift[:, None], rms_norm(x), 1 + scale[:, None])

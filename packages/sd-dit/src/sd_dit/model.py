@@ -1,0 +1,110 @@
+"""The diffusion transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sd_core.nn.embeddings import TimeEmbedding
+from sd_core.nn.norms import modulate
+from sd_core.nn.patches import Patches, warn_of_many_tokens
+from sd_core.nn.roles import Role, parameter_roles
+from sd_core.nn.rope import AxialRope
+from sd_core.plugin import Task
+from sd_dit.block import Block
+from sd_dit.options import DiTOptions, default_patch
+
+
+class DiT(nn.Module):
+    """DiT (Peebles & Xie 2023) on a flow path (SiT, Ma 2024), for any rectangle.
+
+    Time and `vector` modulate every block; `tokens` stand before the patches in the sequence and
+    have no position. The output starts at zero.
+
+    Raises:
+        SdError: `patch_size` does not fit the grid.
+    """
+
+    lora_targets = ("attention.qkv", "attention.out", "feedforward.gate_up", "feedforward.down")
+    """Linear layers worth adapting."""
+
+    def __init__(self, options: DiTOptions, task: Task) -> None:
+        super().__init__()
+        width = options.heads * options.head_dim
+        self.patches = Patches.of(task.shape, options.patch_size or default_patch(task.shape))
+        fat = 4 * self.patches.values >= width
+        self.prediction_hint = "sample" if fat else "vector_field"
+        self.token_count = self.patches.count
+        warn_of_many_tokens(self.token_count)
+        self.patch_in = _patch_embedding(self.patches.values, width, options.bottleneck)
+        self.rows = _row_table(self.patches.rows, width) if options.row_embedding else None
+        self.rope = AxialRope(self.patches.rows, self.patches.columns, options.head_dim)
+        self.time = TimeEmbedding(width)
+        condition = task.condition
+        self.vector_in = nn.Linear(condition.vector, width, bias=False) if condition.vector else None
+        self.tokens_in = nn.Linear(condition.tokens, width, bias=False) if condition.tokens else None
+        self.blocks = nn.ModuleList(
+            Block(options.heads, options.head_dim, options.mlp_ratio, options.dropout_rate)
+            for _ in range(options.layers)
+        )
+        self.modulation = nn.Linear(width, 2 * width, bias=False)
+        self.output = nn.Linear(width, self.patches.values, bias=False)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.output.weight)
+
+    def forward(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
+        """X (B, C, H, W), t (B,) in [0, 1], vector (B, D), tokens (B, N, D) -> (B, C, H, W)."""
+        condition = F.silu(self._condition(t, vector))
+        sequence, prefix = self._sequence(x, tokens)
+        cos, sin = self.rope(prefix)
+        for block in self.blocks:
+            sequence = block(sequence, condition, cos, sin)
+        shift, scale = self.modulation(condition).chunk(2, dim=-1)
+        patches = self.output(modulate(sequence[:, prefix:], shift, scale))
+        return self.patches.join(patches).to(x.dtype)
+
+    def _condition(self, t: Tensor, vector: Tensor | None) -> Tensor:
+        condition: Tensor = self.time(t)
+        if self.vector_in is not None:
+            condition = condition + self.vector_in(_given(vector, "vector"))
+        return condition
+
+    def _sequence(self, x: Tensor, tokens: Tensor | None) -> tuple[Tensor, int]:
+        """The residual stream, in the dtype of x under autocast too, and how much of it is prefix."""
+        sequence = self.patch_in(self.patches.split(x))
+        if self.rows is not None:
+            sequence = sequence + self.rows.repeat_interleave(self.patches.columns, dim=0)
+        if self.tokens_in is None:
+            return sequence.to(x.dtype), 0
+        prefix = self.tokens_in(_given(tokens, "tokens"))
+        return torch.cat([prefix.to(x.dtype), sequence.to(x.dtype)], dim=1), prefix.shape[1]
+
+    def block_modules(self) -> Sequence[nn.Module]:
+        """The units of gradient checkpointing, compilation and sharding."""
+        return list(self.blocks)
+
+    def param_roles(self) -> dict[str, Role]:
+        """Role of every parameter, by name; see `sd_core.nn.roles`."""
+        hidden = [layer for name, layer in self.named_modules() if name.endswith(self.lora_targets)]
+        tables = [] if self.rows is None else [self.rows]
+        return parameter_roles(self, matrices=hidden, tables=tables)
+
+
+def _patch_embedding(values: int, width: int, bottleneck: int) -> nn.Module:
+    """Fat patches pass through a bottleneck: what is low-dimensional in them is learned first (JiT, section 4.3)."""
+    if 0 < bottleneck < values and 4 * values > width:
+        return nn.Sequential(nn.Linear(values, bottleneck, bias=False), nn.Linear(bottleneck, width, bias=False))
+    return nn.Linear(values, width, bias=False)
+
+
+def _row_table(rows: int, width: int) -> nn.Parameter | None:
+    return nn.Parameter(0.02 * torch.randn(rows, width)) if rows > 1 else None
+
+
+def _given(condition: Tensor | None, kind: str) -> Tensor:
+    if condition is None:
+        raise ValueError(f"the network was built for a condition by {kind} and got none")
+    return condition

@@ -1,0 +1,44 @@
+"""Options of the diffusion transformer. No torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sd_core.plugin import GridShape, Options
+
+Side = Annotated[int, Field(ge=1)] | Literal["all"]
+
+
+class DiTOptions(Options):
+    """`[model.extras]` of `dit`; the width is heads * head_dim."""
+
+    patch_size: Annotated[tuple[Side, Side] | None, Field(strict=False)] = None
+    """[height, width] of a patch, "all" spans an axis; without it [4, 4], or ["all", 16] for a series."""
+    layers: int = Field(default=12, ge=1)
+    """Number of blocks."""
+    heads: int = Field(default=16, ge=1)
+    """Attention heads."""
+    head_dim: int = Field(default=72, ge=4, multiple_of=4)
+    """Channels per head; rotary positions on two axes need a multiple of 4."""
+    mlp_ratio: float = Field(default=4.0, gt=0)
+    """Feed-forward size, as the width of a plain MLP with as many weights over the network's width."""
+    dropout_rate: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the output of every attention and feed-forward layer."""
+    bottleneck: int = Field(default=128, ge=0)
+    """Bottleneck of the patch embedding where a patch has more values than a quarter of the width; 0 for none."""
+    row_embedding: bool = True
+    """Learn a vector per row of patches: rows are electrodes or frequencies, and neither look the same one step on."""
+
+
+def default_patch(shape: GridShape) -> tuple[Side, Side]:
+    """The patch for a grid when the config names none.
+
+    A picture takes 4 x 4. A long series, at least 512 samples and 16 times as wide as high, has
+    electrodes for rows, in no order that a square patch would respect, and its first structure is
+    the covariance between them: a patch over all of them has it from the first steps.
+    """
+    if shape.width >= max(512, 16 * shape.height):
+        return ("all", 16)
+    return (min(4, shape.height), min(4, shape.width))
