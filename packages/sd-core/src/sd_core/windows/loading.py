@@ -1,0 +1,88 @@
+"""All splits of a dataset on disk or on the hub, memory-mapped, whatever wrote them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sd_core.errors import SdError
+from sd_core.windows.locate import WAYS_ON
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_HUB_SECONDS = 10.0
+
+
+def load_splits(name: str) -> dict[str, Dataset]:
+    """Splits by name: a saved dataset, parquet files, an imagefolder, or a hub id.
+
+    A dataset without splits is one split, "train".
+
+    Raises:
+        SdError: there is no dataset, or it cannot be read.
+    """
+    path = Path(name)
+    if not path.exists():
+        return _load_from_hub(name)
+    try:
+        return _load_saved(path) or _load_files(path)
+    except (OSError, ValueError, RuntimeError) as error:  # what `datasets` raises for damaged or unknown files
+        raise SdError(f"the dataset at '{name}' cannot be read: {_first_line(error)}") from error
+
+
+def _load_saved(path: Path) -> dict[str, Dataset]:
+    """What `save_to_disk` or `write_windows` left: one folder per split, or a single split."""
+    from datasets import Dataset
+
+    if (path / "state.json").is_file():
+        return {"train": Dataset.load_from_disk(str(path))}
+    folders = sorted(state.parent for state in path.glob("*/state.json")) if path.is_dir() else []
+    return {folder.name: Dataset.load_from_disk(str(folder)) for folder in folders}
+
+
+def _load_files(path: Path) -> dict[str, Dataset]:
+    """Parquet files or an imagefolder; `datasets` turns them into Arrow files in its cache once."""
+    from datasets import load_dataset
+
+    if path.is_file():
+        return dict(load_dataset("parquet", data_files=str(path)))
+    if not any(path.iterdir()):
+        raise SdError(f"the folder '{path}' is empty; {WAYS_ON.format(name=path)}")
+    return dict(load_dataset(str(path)))
+
+
+def _load_from_hub(name: str) -> dict[str, Dataset]:
+    from datasets import load_dataset
+
+    _refuse_unknown(name)
+    try:
+        return dict(load_dataset(name))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SdError(f"the hub dataset '{name}' cannot be read: {_first_line(error)}") from error
+
+
+def _refuse_unknown(name: str) -> None:
+    """Ask the hub once: `load_dataset` alone retries for half a minute where there is no network."""
+    from urllib.request import Request, urlopen
+
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    if constants.HF_HUB_OFFLINE:  # then only a copy in the cache will do, and `datasets` looks there
+        return
+    try:
+        with urlopen(
+            Request(f"{constants.ENDPOINT}/api/datasets/{name}", headers=build_hf_headers()), timeout=_HUB_SECONDS
+        ):
+            pass
+    except OSError as error:
+        raise SdError(
+            f"no dataset '{name}': there is no such folder, and the hub does not have it or cannot be reached "
+            f"({error}); {WAYS_ON.format(name=name)}"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
