@@ -27,12 +27,15 @@ class Flow:
         options: With `prediction_type` settled; core puts the network's hint in the place of "auto".
 
     Raises:
-        ValueError: `prediction_type` is still "auto".
+        ValueError: `prediction_type` is still "auto", or a hint that means nothing here.
     """
 
     def __init__(self, options: FlowOptions) -> None:
-        if options.prediction_type == "auto":
-            raise ValueError("prediction_type must be settled (the network's prediction_hint) before Flow is built")
+        if options.prediction_type not in _VELOCITIES:
+            raise ValueError(
+                f"prediction_type is {options.prediction_type!r}; the network's prediction_hint must have replaced "
+                f'"auto" by one of {", ".join(_VELOCITIES)}'
+            )
         self._to_velocity = _VELOCITIES[options.prediction_type]
         self._quantile_function = _quantile_function(options)
 
