@@ -27,7 +27,7 @@ class Data(Options):
 
     representation: str = "timeseries"
     """A representation plugin's component."""
-    extras: Extras = {}
+    extras: Extras = Field(default_factory=dict)
     """Options of the representation."""
 
 
@@ -35,8 +35,9 @@ class Dataset(Options):
     """`[dataset]`: where windows and labels come from."""
 
     name: str
-    """A folder (absolute, or under the working directory or the data root), a hub id, or a corpus that builds itself, such as "demo"."""
-    extras: Extras = {}
+    """A folder (absolute, or under the working directory or the data root), a hub id, or a corpus that
+    builds itself, such as "demo"."""
+    extras: Extras = Field(default_factory=dict)
     """Options of the corpus, when `name` is one that builds itself."""
     train_split: str = "train"
     """Split to train on."""
@@ -106,7 +107,7 @@ class Model(Options):
     """Share of examples that are trained without their condition; written in `[model.extras]`."""
     lora: Lora | None = None
     """Adapters; absent trains everything."""
-    extras: Extras = {}
+    extras: Extras = Field(default_factory=dict)
     """Options of the architecture, and `cfg_dropout`."""
 
 
@@ -115,7 +116,7 @@ class Codec(Options):
 
     name: str = "none"
     """"none", "vae" or a plugin's."""
-    extras: Extras = {}
+    extras: Extras = Field(default_factory=dict)
     """Options of the codec."""
 
 
@@ -132,7 +133,7 @@ class Objective(Options):
     """Weight of each time in the loss."""
     snr_gamma: float | None = None
     """Belongs to variance-preserving objectives; an error with "flow"."""
-    extras: Extras = {}
+    extras: Extras = Field(default_factory=dict)
     """Further options of the objective."""
 
 
@@ -224,7 +225,7 @@ class Logging(Options):
     """Name of the run; without it, the output folder's name."""
     trackers: tuple[str, ...] = ()
     """Further tracker components."""
-    extras: dict[str, Extras] = {}
+    extras: dict[str, Extras] = Field(default_factory=dict)
     """Options of trackers, by name."""
 
 
@@ -249,7 +250,7 @@ class Inference(Options):
     """Examples per batch."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """Noise of sample i follows from (seed, i) only."""
-    extras: Extras = {}
+    extras: Extras = Field(default_factory=dict)
     """Further options of the sampler."""
 
 
@@ -262,7 +263,7 @@ class Evaluation(Options):
     """Generated windows."""
     report: str = "html"
     """The report component; "none" writes no page."""
-    extras: dict[str, Extras] = {}
+    extras: dict[str, Extras] = Field(default_factory=dict)
     """Options of metrics, by name."""
 
 
@@ -274,7 +275,7 @@ class RunConfig(Options):
     dataset: Dataset
     model: Model
     codec: Codec = Codec()
-    conditioning: Extras = {}
+    conditioning: Extras = Field(default_factory=dict)
     objective: Objective = Objective()
     optimizer: Optimizer = Optimizer()
     scheduler: Scheduler = Scheduler()

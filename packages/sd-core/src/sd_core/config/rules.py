@@ -1,0 +1,89 @@
+"""What keys mean to each other, beyond the type of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sd_core.config.layers import Layers
+from sd_core.config.sections import Model, RunConfig
+from sd_core.config.slots import Slot, table_at
+from sd_core.config.statements import Path
+
+Say = Callable[[Path, str], None]
+"""Notes a problem at a key."""
+
+LATENT_CODEC = "vae"
+"""What `[model] latent_space = true` is short for."""
+
+
+def move_cfg_dropout(layers: Layers, say: Say) -> None:
+    """Take core's own key out of `[model.extras]`, so that every architecture has it."""
+    model = table_at(layers.values, ("model",))
+    extras = table_at(model, ("extras",))
+    if "cfg_dropout" in model:
+        say(("model", "cfg_dropout"), "is not a key of [model]; it belongs in [model.extras]")
+    if isinstance(extras, dict) and isinstance(model, dict) and "cfg_dropout" in extras:
+        model["cfg_dropout"] = extras.pop("cfg_dropout")
+
+
+def choose_latent_codec(layers: Layers, say: Say) -> None:
+    """Let `latent_space = true` name the codec."""
+    if table_at(layers.values, ("model",)).get("latent_space") is not True:
+        return
+    codec = layers.values.setdefault("codec", {})
+    if not isinstance(codec, dict):
+        return
+    name = codec.setdefault("name", LATENT_CODEC)
+    if name != LATENT_CODEC:
+        say(
+            ("model", "latent_space"),
+            f'is short for [codec] name = "{LATENT_CODEC}", but [codec] name is "{name}"; keep one of the two',
+        )
+
+
+def choose_eval_strategy(layers: Layers) -> list[str]:
+    """Let `eval_num_steps` imply `eval_strategy = "steps"`, unless a higher layer says otherwise."""
+    training = table_at(layers.values, ("training",))
+    number, strategy = training.get("eval_num_steps"), training.get("eval_strategy")
+    if not isinstance(training, dict) or number is None or number is False or strategy == "steps":
+        return []
+    later = layers.origin(("training", "eval_strategy")).rank > layers.origin(("training", "eval_num_steps")).rank
+    if strategy is not None and later:
+        del training["eval_num_steps"]
+        return []
+    training["eval_strategy"] = "steps"
+    return [] if strategy is None else [f'eval_num_steps makes eval_strategy "steps"; "{strategy}" is not used']
+
+
+def check_shared_keys(layers: Layers, slots: list[Slot], say: Say) -> None:
+    """Refuse what stands beside a component's name, when that component reads no such option."""
+    for slot in slots:
+        beside = table_at(layers.values, slot.key[:-1])
+        if slot.kind == "objectives" and "snr_gamma" in beside and "snr_gamma" not in slot.shared:
+            say(
+                ("objective", "snr_gamma"),
+                f"belongs to variance-preserving objectives; with '{slot.name}', timestep_sampling plays that role",
+            )
+
+
+def check_together(config: RunConfig, say: Say) -> None:
+    """What only shows once every key has its type."""
+    low, high = config.inference.guidance_interval
+    if low > high:
+        say(("inference", "guidance_interval"), f"must rise from low to high, not from {low:g} to {high:g}")
+    if config.training.eval_strategy == "steps" and config.training.eval_num_steps is None:
+        say(("training", "eval_strategy"), '"steps" needs eval_num_steps, the steps between evaluations')
+
+
+def notices(config: RunConfig, values: dict[str, Any], written: bool) -> list[str]:
+    """What is allowed and does nothing. `written`: somebody wrote cfg_dropout."""
+    found = []
+    unconditional = Model.model_fields["conditioning"].default
+    if written and config.model.cfg_dropout > 0 and config.model.conditioning == unconditional:
+        found.append("cfg_dropout does nothing without a conditioning ([model] conditioning)")
+    if config.model.revision and not config.model.pretrained:
+        found.append("[model] revision does nothing without pretrained")
+    if config.training.max_train_steps is not None and "epochs" in table_at(values, ("training",)):
+        found.append("max_train_steps replaces epochs")
+    return found
