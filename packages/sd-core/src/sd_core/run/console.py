@@ -1,0 +1,79 @@
+"""What a person sees while a run goes on: a progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+
+class Bar:
+    """Progress of a training with loss, samples/s, data-wait share and time left."""
+
+    def __init__(self, total: int, done: int, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True)
+        self._live = self._console.is_terminal and not quiet
+        self._quiet = quiet
+        self._total, self._done, self._begun, self._first = total, done, time.monotonic(), done
+        self._progress = Progress(
+            TextColumn("step {task.completed}/{task.total}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._live,
+        )
+        self._task = self._progress.add_task("train", total=total, completed=done, status="")
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self, step: int) -> None:
+        """The run has done `step` steps."""
+        self._done = step
+        self._progress.update(self._task, completed=step)
+
+    def report(self, values: Mapping[str, float]) -> None:
+        """Show the newest numbers."""
+        status = describe(values)
+        self._progress.update(self._task, status=status)
+        if not self._live and not self._quiet:
+            left = (time.monotonic() - self._begun) / max(1, self._done - self._first) * (self._total - self._done)
+            print(f"step {self._done}/{self._total}  {status}  eta {left:.0f} s", file=sys.stderr, flush=True)
+
+    def say(self, text: str) -> None:
+        """A sentence above the bar."""
+        if not self._quiet:
+            self._progress.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def describe(values: Mapping[str, float]) -> str:
+    """The numbers of a step in one line."""
+    known = {
+        "loss": "loss {:.4f}",
+        "val_loss": "held-out {:.4f}",
+        "samples_per_s": "{:.1f} samples/s",
+        "data_wait": "data wait {:.0%}",
+    }
+    return "  ".join(form.format(values[name]) for name, form in known.items() if name in values)
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for a known number of things; yields a function that is told how many more are done."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda more: progress.update(task, advance=more)

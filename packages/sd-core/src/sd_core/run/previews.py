@@ -1,0 +1,79 @@
+"""What a training shows of itself: the held-out loss, and samples beside real examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import reduce
+from PIL import Image
+from torch import Tensor
+
+from sd_core.run.data import Batch
+from sd_core.run.drawing import Drawer
+from sd_core.run.heldout import HeldOut
+from sd_core.run.watching import Watchers
+from sd_core.task import Labels
+
+
+@dataclass(frozen=True)
+class Previews:
+    """Evaluations inside a training; the caller has put averaged weights in place."""
+
+    accelerator: Accelerator
+    held_out: HeldOut | None
+    drawer: Drawer
+    pictures_count: int
+
+    def held_out_loss(self) -> float:
+        """Mean loss over the fixed table, over all processes."""
+        if self.held_out is None:
+            raise ValueError("this run has no held-out split")
+        device, accelerator = self.accelerator.device, self.accelerator
+        total = self.held_out.loss_sum(
+            self.drawer.assembly,
+            self._predict,
+            device,
+            rank=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        if accelerator.num_processes > 1:
+            total = reduce(total, reduction="sum")
+        return float(total) / self.held_out.count
+
+    def _predict(self, x: Tensor, t: Tensor, labels: Labels, part: Tensor) -> Tensor:
+        with self.drawer.autocast():
+            predicted: Tensor = self.drawer.assembly.network(x, t, labels, part=part)
+        return predicted.float()
+
+    def pictures(self, watchers: Watchers, output_dir: Path, step: int) -> None:
+        """Samples with the same noise each time, with the labels of real examples shown beside them."""
+        if self.held_out is None or self.pictures_count == 0:
+            return
+        table = replace(self.held_out, count=self.pictures_count, batch_size=self.pictures_count)
+        batch = next(table.batches(0, 1)).to(self.accelerator.device)
+        picture = self.drawer.assembly.representation.picture
+        drawn = picture(self.drawer.examples(batch.position, batch.labels, self._part(batch)))
+        watchers.images("generated", drawn, step)
+        real = picture(self._encode(batch))
+        watchers.images("real", real, step)
+        save_grid(output_dir / "samples" / f"step-{step:07d}.png", real, drawn)
+
+    def _part(self, batch: Batch) -> Tensor | None:
+        return batch.part if self.drawer.assembly.representation.parts > 1 else None
+
+    def _encode(self, batch: Batch) -> Tensor:
+        return self.drawer.assembly.representation.encode(batch.data, self._part(batch))
+
+
+def save_grid(path: Path, real: Tensor, generated: Tensor) -> None:
+    """A PNG with real pictures (B, 3, H, W) in the top row and generated ones below."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [torch.cat(list(pictures.cpu()), dim=2) for pictures in (real, generated)]
+    gap = torch.ones(3, 8, rows[0].shape[2])
+    grid = torch.cat([rows[0], gap, rows[1]], dim=1).clamp(0, 1)
+    Image.fromarray((grid.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)).save(path)

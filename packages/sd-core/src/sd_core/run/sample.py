@@ -1,0 +1,185 @@
+"""The sampling story: load a checkpoint, draw, decode to windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sd_core.config.read import Run, read_resolved
+from sd_core.errors import SdError
+from sd_core.registry import Registry, discover
+from sd_core.run.assemble import Assembly, assemble, build_sampler
+from sd_core.run.checkpoint import newest, step_of
+from sd_core.run.drawing import Drawer
+from sd_core.run.opening import open_data
+from sd_core.run.randomness import Stream, words
+from sd_core.run.setup import autocast
+from sd_core.run.state import MODEL, average_file
+from sd_core.run.stored import RUN, TaskCard, labels_from_examples, load_representation, read_card
+from sd_core.task import SignalInfo, Windows
+from sd_core.windows.reading import PictureSet, WindowSet
+
+Tick = Callable[[int], None]
+"""Told how many more windows are done."""
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained model, ready to draw from."""
+
+    run: Run
+    checkpoint: Path
+    run_dir: Path
+    """Where a report belongs: the checkpoint's run directory, or the checkpoint when it stands alone."""
+    registry: Registry
+    assembly: Assembly
+    card: TaskCard
+    device: torch.device
+    ema: str | None
+    """Name of the average whose weights are in use; None for the raw weights."""
+
+    @property
+    def info(self) -> SignalInfo:
+        """Geometry of the windows that are drawn.
+
+        Raises:
+            SdError: the model was trained on rendered pictures.
+        """
+        if self.card.geometry.info is None:
+            raise SdError(f"{self.checkpoint} was trained on rendered pictures; they cannot become EEG windows")
+        return self.card.geometry.info
+
+    def split(self, name: str) -> WindowSet | PictureSet:
+        """A split of the dataset that the run was trained on."""
+        return open_data(self.run, self.registry).split(name).source
+
+
+def load_run(source: Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> LoadedRun:
+    """Load the newest intact checkpoint of a run directory, or a checkpoint folder.
+
+    Args:
+        source: a run directory or a checkpoint; a checkpoint copied elsewhere works alone.
+        overrides: `section.key=value` settings, such as "inference.cfg_scale=2.5".
+        registry: the installed plugins, when the caller has them.
+
+    Raises:
+        SdError: nothing intact is there, or an average that the run did not keep is asked for.
+    """
+    registry = registry or discover()
+    checkpoint = newest(source)
+    run = read_resolved(checkpoint / RUN, overrides, registry)
+    card = read_card(checkpoint)
+    assembly = assemble(run, registry, card.geometry, card.labels)
+    load_representation(checkpoint, assembly)
+    ema = chosen_average(run, checkpoint)
+    weights = load_file(checkpoint / MODEL)
+    if ema is not None:
+        weights.update(load_file(checkpoint / average_file(ema)))
+    assembly.network.load_state_dict(weights)
+    assembly.network.eval()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_float32_matmul_precision(run.config.training.matmul_precision)
+    run_dir = checkpoint.parent if (checkpoint.parent / RUN).is_file() else checkpoint
+    return LoadedRun(run, checkpoint, run_dir, registry, assembly.to(device), card, device, ema)
+
+
+def chosen_average(run: Run, checkpoint: Path) -> str | None:
+    """Name of the average to sample from: `[inference] ema`, or the first that training kept."""
+    training, wanted = run.config.training, run.config.inference.ema
+    kept = [training.ema_decay] if training.ema_decay is not None else list(training.ema_profiles)
+    if wanted is None:
+        return f"{kept[0]:g}" if kept else None
+    name = f"{wanted:g}"
+    if not (checkpoint / average_file(name)).is_file():
+        there = ", ".join(f"{value:g}" for value in kept) or "none"
+        raise SdError(f"inference.ema = {name}: {checkpoint} keeps no such average; there: {there}")
+    return name
+
+
+def generate(loaded: LoadedRun, count: int, *, seed: int | None = None, tick: Tick | None = None) -> Windows:
+    """Draw windows; window i follows from (seed, i) only, not from batches or devices.
+
+    A conditional model is asked for the labels of train windows, drawn at random.
+    """
+    parts = loaded.assembly.representation.parts
+    drawer = _drawer(loaded, seed)
+    per_batch = max(1, loaded.run.config.inference.batch_size // parts)
+    choice = example_choice(loaded, count, drawer.inference.seed)
+    signals = []
+    for start in range(0, count, per_batch):
+        numbers = torch.arange(start, min(start + per_batch, count))
+        signals.append(_decode(loaded, drawer, numbers, choice[numbers]))
+        if tick is not None:
+            tick(len(numbers))
+    return Windows(signal=np.concatenate(signals), info=loaded.info, columns=label_values(loaded.card, choice))
+
+
+def _drawer(loaded: LoadedRun, seed: int | None) -> Drawer:
+    inference = loaded.run.config.inference
+    if seed is not None:
+        inference = inference.model_copy(update={"seed": seed})
+    precision = loaded.run.config.training.mixed_precision
+    return Drawer(
+        loaded.assembly,
+        build_sampler(loaded.run, loaded.registry),
+        inference,
+        loaded.device,
+        autocast(loaded.device, precision),
+    )
+
+
+def _decode(loaded: LoadedRun, drawer: Drawer, numbers: Tensor, choice: Tensor) -> np.ndarray[Any, Any]:
+    parts = loaded.assembly.representation.parts
+    positions = (numbers[:, None] * parts + torch.arange(parts)).flatten()
+    labels = labels_from_examples(loaded.card, choice.repeat_interleave(parts), loaded.device)
+    part = (positions % parts).to(loaded.device) if parts > 1 else None
+    x = drawer.examples(positions, labels, part)
+    decoded: np.ndarray[Any, Any] = loaded.assembly.representation.decode(x).float().cpu().numpy()
+    return decoded
+
+
+def example_choice(loaded: LoadedRun, count: int, seed: int) -> Tensor:
+    """Which train window's labels each generated window asks for, (count,) int64."""
+    kept = max((len(values) for values in loaded.card.label_examples.values()), default=1)
+    return words(seed, Stream.LABELS, torch.arange(count), 1)[:, 0] % kept
+
+
+def label_values(card: TaskCard, choice: Tensor) -> dict[str, list[Any]]:
+    """The requested labels as a dataset writes them: words instead of indices, None for missing."""
+    columns: dict[str, list[Any]] = {}
+    for role, values in card.label_examples.items():
+        picked = [values[index] for index in choice.tolist()]
+        if role in card.labels.categories:
+            names = card.labels.categories[role]
+            picked = [names[index] if index >= 0 else None for index in picked]
+        elif role in card.labels.numbers:
+            picked = [None if np.isnan(value) else value for value in picked]
+        columns["label" if role == "class" else role] = picked
+    return columns
+
+
+def provenance(loaded: LoadedRun, count: int, seed: int | None) -> dict[str, Any]:
+    """Where generated windows come from, for exporters: everything needed to draw them again."""
+    inference = loaded.run.config.inference
+    return {
+        "synthetic": True,
+        "generator": "Signal Diffusion",
+        "plugins": loaded.registry.versions(),
+        "model": loaded.run.config.model.name,
+        "representation": loaded.run.config.data.representation,
+        "checkpoint": loaded.checkpoint.name,
+        "step": step_of(loaded.checkpoint) if loaded.checkpoint.name.startswith("checkpoint-") else None,
+        "trained_on": loaded.run.config.dataset.name,
+        "exact_representation": loaded.assembly.representation.exact,
+        "ema": loaded.ema,
+        "count": count,
+        **inference.model_dump(mode="json", exclude={"extras"}),
+        "seed": inference.seed if seed is None else seed,
+    }

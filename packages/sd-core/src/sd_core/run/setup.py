@@ -1,0 +1,126 @@
+"""Builds what a training needs from the config: accelerator, trainer, watchers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from sd_core.config import sections
+from sd_core.config.read import Run
+from sd_core.errors import SdError
+from sd_core.registry import Registry
+from sd_core.run.assemble import Assembly, build_sampler
+from sd_core.run.drawing import Drawer
+from sd_core.run.ema import Averages
+from sd_core.run.guard import Guard
+from sd_core.run.heldout import HeldOut
+from sd_core.run.opening import OpenData, with_parts
+from sd_core.run.optim import build_optimizers, build_schedule
+from sd_core.run.previews import Previews
+from sd_core.run.state import TrainState
+from sd_core.run.stored import Story, card_of
+from sd_core.run.stream import Shares
+from sd_core.run.trainer import Trainer
+
+_log = logging.getLogger(__name__)
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def build_accelerator(options: sections.Training) -> Accelerator:
+    """Device, processes and mixed precision through accelerate.
+
+    Raises:
+        SdError: fp16 without a GPU (accelerate would compute in fp32 without a word).
+    """
+    if options.mixed_precision == "fp16" and not torch.cuda.is_available():
+        raise SdError('training.mixed_precision = "fp16" needs a GPU; use "bf16" or "no" on a CPU')
+    torch.set_float32_matmul_precision(options.matmul_precision)
+    if options.deterministic:
+        torch.use_deterministic_algorithms(True)
+    # Accelerate keeps the first precision of a process; a second run in this process has its own.
+    AcceleratorState._reset_state(reset_partial_state=False)
+    return Accelerator(mixed_precision=options.mixed_precision)
+
+
+def autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[object]]:
+    """The autocast context of a mixed precision; without one, a context that does nothing."""
+    dtype = _DTYPES.get(precision, torch.float32)
+    return partial(torch.autocast, device.type, dtype=dtype, enabled=precision in _DTYPES)
+
+
+def prepare_network(options: sections.Training, assembly: Assembly) -> None:
+    """Gradient checkpointing and per-block compilation, as the config asks."""
+    network = assembly.network
+    if (options.gradient_checkpointing or options.compile_model) and not network.blocks():
+        _log.warning("this architecture names no blocks (block_modules): gradient checkpointing does nothing")
+    if options.gradient_checkpointing:
+        network.checkpoint_blocks()
+    if options.compile_model:
+        network.compile_blocks(options.compile_mode)
+
+
+def build_trainer(
+    run: Run,
+    registry: Registry,
+    accelerator: Accelerator,
+    data: OpenData,
+    assembly: Assembly,
+    total: int,
+    output_dir: Path,
+) -> Trainer:
+    """Everything of a training that moves, at step 0."""
+    config = run.config
+    prepare_network(config.training, assembly)
+    averages = Averages(assembly.network, config.training.ema_profiles, config.training.ema_decay)
+    inner = build_optimizers(config.optimizer, assembly.network)
+    model, *prepared = accelerator.prepare(assembly.network, *inner)
+    return Trainer(
+        accelerator=accelerator,
+        options=config.training,
+        cfg_dropout=config.model.cfg_dropout,
+        assembly=assembly,
+        model=model,
+        optimizers=prepared,
+        schedule=build_schedule(config.scheduler, total),
+        state=TrainState(assembly.network, inner, averages, accelerator.scaler),
+        shares=shares_of(run, accelerator),
+        guard=Guard(accelerator, inner),
+        previews=_previews(run, registry, accelerator, data, assembly),
+        story=Story(run.to_toml(), registry.versions(), card_of(data.train, data.geometry, data.labels)),
+        output_dir=output_dir,
+    )
+
+
+def shares_of(run: Run, accelerator: Accelerator) -> Shares:
+    """How a step's samples are dealt."""
+    return Shares(
+        run.config.dataset.batch_size,
+        run.config.training.gradient_accumulation_steps,
+        accelerator.num_processes,
+        accelerator.process_index,
+    )
+
+
+def _previews(run: Run, registry: Registry, accelerator: Accelerator, data: OpenData, assembly: Assembly) -> Previews:
+    config = run.config
+    drawer = Drawer(
+        assembly,
+        build_sampler(run, registry),
+        config.inference,
+        accelerator.device,
+        autocast(accelerator.device, config.training.mixed_precision),
+    )
+    held_out = None
+    if config.training.eval_strategy != "no":
+        split = with_parts(data.split(config.dataset.val_split), assembly.representation.parts)
+        held_out = HeldOut(
+            split, config.training.eval_num_examples, config.training.seed, config.dataset.eval_batch_size
+        )
+    return Previews(accelerator, held_out, drawer, config.training.eval_num_pictures)

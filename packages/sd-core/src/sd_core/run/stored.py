@@ -1,0 +1,122 @@
+"""The files of a checkpoint that say what the weights are for: a checkpoint needs no TOML beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sd_core.run.assemble import Assembly, Geometry
+from sd_core.run.data import Split
+from sd_core.run.state import contiguous
+from sd_core.task import GridShape, Labels, LabelSpace, SignalInfo
+
+RUN = "run.toml"
+PLUGINS = "plugins.json"
+TASK = "task.json"
+REPRESENTATION = "representation.safetensors"
+EXAMPLES_KEPT = 512
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """Geometry and labels of the data that a checkpoint was trained on."""
+
+    geometry: Geometry
+    labels: LabelSpace
+    label_examples: Mapping[str, list[Any]]
+    """Labels of evenly spaced train windows by role: what unconditional requests are drawn from."""
+    fingerprint: str
+    """Of the train split."""
+
+    def to_json(self) -> str:
+        """As text that `from_json` reads."""
+        return json.dumps(
+            {
+                "signal": None if self.geometry.info is None else asdict(self.geometry.info),
+                "pictures": None if self.geometry.pictures is None else list(self.geometry.pictures),
+                "categories": dict(self.labels.categories),
+                "numbers": dict(self.labels.numbers),
+                "texts": sorted(self.labels.texts),
+                "label_examples": dict(self.label_examples),
+                "fingerprint": self.fingerprint,
+            },
+            indent=1,
+        )
+
+    @staticmethod
+    def from_json(text: str) -> TaskCard:
+        """Read what `to_json` wrote."""
+        card = json.loads(text)
+        signal = card["signal"]
+        info = None if signal is None else SignalInfo(**{**signal, "channel_names": tuple(signal["channel_names"])})
+        return TaskCard(
+            geometry=Geometry(info, None if card["pictures"] is None else GridShape(*card["pictures"])),
+            labels=LabelSpace(
+                categories={role: tuple(values) for role, values in card["categories"].items()},
+                numbers={role: (mean, sd) for role, (mean, sd) in card["numbers"].items()},
+                texts=frozenset(card["texts"]),
+            ),
+            label_examples=card["label_examples"],
+            fingerprint=card["fingerprint"],
+        )
+
+
+def card_of(train: Split, geometry: Geometry, labels: LabelSpace) -> TaskCard:
+    """The card of a training set."""
+    count = min(EXAMPLES_KEPT, len(train.source))
+    rows = np.linspace(0, len(train.source) - 1, count).round().astype(np.int64)
+    examples = {role: list(values) for role, values in train.labels.rows(rows).items()}
+    listed = {role: np.asarray(v).tolist() if role not in labels.texts else v for role, v in examples.items()}
+    return TaskCard(geometry, labels, listed, train.source.fingerprint)
+
+
+def labels_from_examples(card: TaskCard, choice: Tensor, device: torch.device) -> Labels:
+    """The labels of these examples (indices into `label_examples`), as a conditioner takes them."""
+    labels: dict[str, Any] = {}
+    for role, values in card.label_examples.items():
+        picked = [values[index] for index in choice.tolist()]
+        if role in card.labels.categories:
+            labels[role] = torch.tensor(picked, dtype=torch.int64, device=device)
+        elif role in card.labels.numbers:
+            labels[role] = torch.tensor(picked, dtype=torch.float32, device=device)
+        else:
+            labels[role] = picked
+    return labels
+
+
+@dataclass(frozen=True)
+class Story:
+    """What stands beside the weights in the run directory and in every checkpoint."""
+
+    run_toml: str
+    plugins: Mapping[str, str]
+    card: TaskCard
+
+    def write_run_files(self, folder: Path) -> None:
+        """run.toml and plugins.json."""
+        (folder / RUN).write_text(self.run_toml, encoding="utf-8")
+        (folder / PLUGINS).write_text(json.dumps(dict(self.plugins), indent=1), encoding="utf-8")
+
+    def write(self, folder: Path, assembly: Assembly) -> None:
+        """Everything that loading needs besides the training state."""
+        self.write_run_files(folder)
+        (folder / TASK).write_text(self.card.to_json(), encoding="utf-8")
+        save_file(contiguous(assembly.representation.state_dict()), folder / REPRESENTATION)
+
+
+def load_representation(folder: Path, assembly: Assembly) -> None:
+    """Take back the statistics that the run was trained with."""
+    cast(nn.Module, assembly.representation).load_state_dict(load_file(folder / REPRESENTATION))
+
+
+def read_card(folder: Path) -> TaskCard:
+    """The card of a checkpoint."""
+    return TaskCard.from_json((folder / TASK).read_text(encoding="utf-8"))

@@ -1,0 +1,136 @@
+"""The training story: data, parts, state, resume, then steps until done."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+
+from sd_core.config import sections
+from sd_core.config.read import Run
+from sd_core.registry import Registry, discover
+from sd_core.run.assemble import assemble
+from sd_core.run.console import Bar
+from sd_core.run.data import training_batches
+from sd_core.run.interrupt import StopRequest, stop_on_signal
+from sd_core.run.logs import JsonLines
+from sd_core.run.opening import OpenData, open_data, with_parts
+from sd_core.run.pretrained import start_weights
+from sd_core.run.setup import build_accelerator, build_trainer
+from sd_core.run.start import check_same_run, find_start
+from sd_core.run.stored import load_representation
+from sd_core.run.stream import SampleStream
+from sd_core.run.trainer import Trainer
+from sd_core.run.watching import Watchers, build_trackers
+
+_log = logging.getLogger(__name__)
+
+
+def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registry: Registry | None = None) -> None:
+    """Train what the run describes into `output_dir`.
+
+    Args:
+        run: a validated config.
+        output_dir: holds everything about the run and nothing else.
+        resume_from: a checkpoint folder, or "latest" for the newest intact one in `output_dir`.
+        registry: the installed plugins, when the caller has them.
+
+    Raises:
+        SdError: anything that the user can mend.
+    """
+    registry = registry or discover()
+    options = run.config.training
+    checkpoint = find_start(output_dir, resume_from)
+    if checkpoint is not None:
+        check_same_run(run, checkpoint)
+    accelerator = build_accelerator(options)
+
+    # the data, and the parts that fit it
+    data = open_data(run, registry)
+    assembly = assemble(run, registry, data.geometry, data.labels)
+    if checkpoint is None:
+        assembly.representation.fit(data.train.source)  # type: ignore[arg-type]
+        start_weights(run, assembly)
+    else:
+        load_representation(checkpoint, assembly)
+    assembly.to(accelerator.device)
+
+    # the state that moves from step to step
+    stream = SampleStream(
+        len(data.train.source), options.seed, parts=assembly.representation.parts, weights=data.weights()
+    )
+    total = total_steps(options, stream.epoch_size, run.config.dataset.batch_size * accelerator.num_processes)
+    trainer = build_trainer(run, registry, accelerator, data, assembly, total, output_dir)
+    if checkpoint is not None:
+        trainer.load(checkpoint)
+
+    # steps until done, or until told to stop
+    with stop_on_signal() as request:
+        trainer.watchers = open_watchers(run, registry, trainer, total, resumed=resume_from is not None)
+        try:
+            run_steps(trainer, data, stream, run.config.dataset.num_workers, total, request)
+        finally:
+            if trainer.watchers is not None:
+                trainer.watchers.close()
+
+
+def total_steps(options: sections.Training, epoch_size: int, batch_size: int) -> int:
+    """Optimizer steps of the whole run; `batch_size` counts all processes' examples of a micro-step."""
+    if options.max_train_steps is not None:
+        return options.max_train_steps
+    return math.ceil(options.epochs * epoch_size / (batch_size * options.gradient_accumulation_steps))
+
+
+def open_watchers(run: Run, registry: Registry, trainer: Trainer, total: int, *, resumed: bool) -> Watchers | None:
+    """Create the run directory and open its files, on the main process only."""
+    if not trainer.accelerator.is_main_process:
+        return None
+    folder, progress = trainer.output_dir, trainer.state.progress
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer.story.write_run_files(folder)
+    return Watchers(
+        trackers=build_trackers(run, registry, folder, progress.step if resumed else None),
+        metrics=JsonLines(folder / "metrics.jsonl", offset=progress.metrics_offset),
+        timing=JsonLines(folder / "timing.jsonl"),
+        bar=Bar(total, progress.step),
+    )
+
+
+def run_steps(
+    trainer: Trainer, data: OpenData, stream: SampleStream, workers: int, total: int, request: StopRequest
+) -> None:
+    """The loop: a step, then log, evaluate and save when it is time."""
+    options, progress = trainer.options, trainer.state.progress
+    split = with_parts(data.train, trainer.assembly.representation.parts)
+    batches = training_batches(
+        split, stream, trainer.shares, (progress.step, total), workers=workers, pin=trainer.device.type == "cuda"
+    )
+    trainer.model.train()
+    saved = progress.step
+    with trainer.bar():
+        while progress.step < total and not trainer.guard.stop_requested:
+            trainer.step(batches, bool(request))
+            step = progress.step
+            trainer.advance()
+            if step % options.log_every_steps == 0 or step == total:
+                trainer.log()
+            if is_evaluation(options, step, total, trainer.shares.per_step, stream.epoch_size):
+                trainer.evaluate()
+            if step % options.checkpoint_interval == 0 or step == total:
+                trainer.save()
+                saved = step
+        trainer.guard.settle()
+        if progress.step != saved:
+            trainer.save()
+    trainer.say_end(total, request)
+
+
+def is_evaluation(options: sections.Training, step: int, total: int, per_step: int, epoch_size: int) -> bool:
+    """Whether the held-out loss is due after this step (counted from 1); always after the last."""
+    if options.eval_strategy == "no":
+        return False
+    if step == total:
+        return True
+    if options.eval_strategy == "steps":
+        return step % (options.eval_num_steps or options.checkpoint_interval) == 0
+    return step * per_step // epoch_size > (step - 1) * per_step // epoch_size
