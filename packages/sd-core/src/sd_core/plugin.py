@@ -3,10 +3,11 @@
 Networks find their building blocks in `sd_core.nn`, tests in `sd_core.testing`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from sd_core.components import Component
 from sd_core.errors import SdError
 from sd_core.hookspecs import GROUP, hookimpl
-from sd_core.options import NoOptions, ObjectiveOptions, Options, SamplerOptions
 from sd_core.task import (
     Condition,
     Conditioning,
@@ -19,6 +20,9 @@ from sd_core.task import (
     Windows,
     WindowSource,
 )
+
+if TYPE_CHECKING:
+    from sd_core.options import NoOptions, ObjectiveOptions, Options, SamplerOptions
 
 __all__ = [
     "GROUP",
@@ -40,3 +44,14 @@ __all__ = [
     "Windows",
     "hookimpl",
 ]
+
+_OPTIONS = frozenset({"NoOptions", "ObjectiveOptions", "Options", "SamplerOptions"})
+
+
+def __getattr__(name: str) -> Any:
+    """The classes of options only when asked for: pydantic would be half the time of `sd-plugins`."""
+    if name not in _OPTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sd_core import options
+
+    return getattr(options, name)

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sd_core.components import Component
 from sd_core.discovery import KINDS, PluginRecord, find_plugins
 from sd_core.errors import SdError
 from sd_core.offers import known_names, package_offering
-from sd_core.options import Options
+
+if TYPE_CHECKING:
+    from sd_core.options import Options
 
 __all__ = ["KINDS", "PluginRecord", "Registry", "discover"]
 
@@ -74,6 +76,8 @@ class Registry:
         Raises:
             SdError: as `find`, or the class cannot be imported or is not an `Options`.
         """
+        from sd_core.options import Options  # here, because listing plugins needs no pydantic
+
         record, component = self._locate(kind, name)
         found = _resolve(component.options, f"the options of {NOUNS[kind]} '{name}' ({record.title})")
         if not (isinstance(found, type) and issubclass(found, Options)):
