@@ -133,3 +133,11 @@ class Score:
     unit: str = ""
     ideal: float = 0.0
     """The value of a perfect model; smaller |value - ideal| is better."""
+    detail: bool = False
+    """Shown in the table, left out of the verdict: a part of another score, or context."""
+    spatial: bool = False
+    """Compares electrodes with each other: not defined where they are generated independently."""
+    alarm: float | None = None
+    """Makes the score a guard instead of a distance: a value beyond it, seen from `ideal`, is announced first."""
+    alarm_means: str = ""
+    """What has happened then, as a clause: "training windows are copied"."""

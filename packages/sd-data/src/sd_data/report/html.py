@@ -1,0 +1,147 @@
+"""The report: one page that opens anywhere, without a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from sd_core.plugin import NoOptions, Windows
+from sd_data.report import figures
+from sd_data.report.svg import ACCENT, INK, inline, style
+from sd_data.report.tables import card_table, scores_table
+
+NAME = "report.html"
+
+HOW_TO_READ = """Smaller is better unless an ideal is given. <b>Floor</b>: the same score between real
+training windows and the held-out ones, at the same number of windows; nobody can be expected to do better.
+<b>Phase-randomised</b>: real training windows that keep their spectrum and lose everything else.
+<b>Gaussian</b>: noise with the group's spectrum and covariance. A model that does not beat them has learned
+second-order statistics only. In the strips the ideal is at the left; dot = generated, bar = floor,
+diamond = phase-randomised, triangle = Gaussian."""
+
+
+class HtmlReport:
+    """Writes `report.html`: verdict, table, spectra, waveforms, spectrograms, correlations, curves, card."""
+
+    def __init__(self, options: NoOptions) -> None:
+        del options
+
+    def __call__(self, evaluation: Mapping[str, Any], windows: Mapping[str, Windows], out: Path) -> Path:
+        """Write into folder `out`; the page appears whole or not at all.
+
+        Args:
+            evaluation: The content of metrics.json; `card` and `curves` are shown where present.
+            windows: "real", "generated" and "train".
+            out: An existing folder.
+
+        Returns:
+            The page's path.
+        """
+        path = out / NAME
+        partial = path.with_suffix(".partial")
+        partial.write_text(page(evaluation, windows), encoding="utf-8")
+        os.replace(partial, path)
+        return path
+
+
+def page(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
+    """The whole page as HTML."""
+    source = files("sd_data.report")
+    with style():
+        sections = [
+            _scores(evaluation),
+            _spectra(windows),
+            _waveforms(windows),
+            _spectrograms(windows),
+            _correlations(windows),
+            _curves(evaluation.get("curves", {})),
+            _card(evaluation.get("card", {})),
+        ]
+    return Template((source / "page.html").read_text("utf-8")).substitute(
+        title=escape(str(evaluation.get("title", "Generated EEG"))),
+        css=(source / "page.css").read_text("utf-8"),
+        lead=_lead(evaluation, windows["real"]),
+        verdict="<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in evaluation["verdict"]) + "</ul>",
+        sections="\n".join(section for section in sections if section),
+    )
+
+
+def _lead(evaluation: Mapping[str, Any], real: Windows) -> str:
+    counts, info = evaluation["counts"], real.info
+    return escape(
+        f"{counts['compared']} generated windows beside {counts['real']} held-out real ones and {counts['train']} "
+        f"training ones; {info.n_channels} channels, {info.n_samples / info.sfreq:.3g} s at {info.sfreq:g} Hz."
+    )
+
+
+def _section(title: str, note: str, body: str) -> str:
+    return f'<section><h2>{title}</h2><p class="note">{note}</p>{body}</section>'
+
+
+def _grid(drawn: Sequence[tuple[Figure, str]]) -> str:
+    return '<div class="grid">' + "".join(f"<figure>{inline(fig, escape(label))}</figure>" for fig, label in drawn) + "</div>"
+
+
+def _scores(evaluation: Mapping[str, Any]) -> str:
+    details = scores_table(evaluation, detail=True)
+    more = f"<details><summary>Bands and further scores</summary>{details}</details>" if details else ""
+    return _section("Scores", HOW_TO_READ, scores_table(evaluation, detail=False) + more)
+
+
+def _spectra(windows: Mapping[str, Windows]) -> str:
+    note = "Median over windows; the shaded band and the thin lines hold the middle 80 % of windows, real and generated."
+    drawn = figures.spectra(windows)
+    return _section("Spectra", note, _grid([(fig, f"Power spectra {number}") for number, fig in enumerate(drawn)]))
+
+
+def _waveforms(windows: Mapping[str, Windows]) -> str:
+    real, generated = windows["real"], windows["generated"]
+    gap = figures.spacing(real)
+    drawn = []
+    for number in range(2):
+        for source, title, colour in ((real, "Held-out real", INK), (generated, "Generated", ACCENT)):
+            rows = figures.spread(len(source), 2)
+            if number < len(rows):
+                fig = figures.waveforms(source, rows[number], title, colour, gap)
+                drawn.append((fig, f"Waveforms, {title} {number + 1}"))
+    return _section("Waveforms", f"The first seconds of a window; traces are {gap:g} µV apart.", _grid(drawn))
+
+
+def _spectrograms(windows: Mapping[str, Windows]) -> str:
+    real, generated = windows["real"], windows["generated"]
+    rows = figures.spread(len(real), 3)
+    limits = figures.decibel_limits(real, rows)
+    drawn = [
+        (figures.spectrograms(real, rows, "Held-out real", limits), "Spectrograms, held-out real"),
+        (figures.spectrograms(generated, figures.spread(len(generated), 3), "Generated", limits), "Spectrograms, generated"),
+    ]
+    channel = real.info.channel_names[figures.posterior(real.info.channel_names)[0]]
+    return _section("Spectrograms", f"Electrode {escape(channel)}, one colour scale for all.", _grid(drawn))
+
+
+def _correlations(windows: Mapping[str, Windows]) -> str:
+    if windows["real"].info.n_channels < 2:
+        return ""
+    labels = ("real", "generated", "absolute difference")
+    drawn = list(zip(figures.correlations(windows), (f"Correlation matrix, {label}" for label in labels), strict=True))
+    return _section("Correlation between electrodes", "Mean over windows.", _grid(drawn))
+
+
+def _curves(series: Mapping[str, Sequence[Sequence[float]]]) -> str:
+    known = {name: points for name, points in series.items() if len(points) > 1}
+    if not known:
+        return ""
+    drawn = list(zip(figures.curves(known), (f"Training curve {name}" for name in known), strict=True))
+    return _section("Training", "As logged during the run.", _grid(drawn))
+
+
+def _card(card: Mapping[str, Any]) -> str:
+    note = "These windows are synthetic. They are not recordings of any person."
+    return _section("Model card", note, card_table(card)) if card else ""
