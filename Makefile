@@ -47,9 +47,9 @@ check: install ## style, types, layers, generated pages, pins
 	$(BIN)/python scripts/constraints.py --check
 
 bench: install ## what README's speed figures come from
-	$(BIN)/python benchmarks/loader.py
-	$(BIN)/python benchmarks/trainer_step.py
-	$(BIN)/python benchmarks/dit_step.py
+	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.trainer_step
+	$(BIN)/python -m benchmarks.dit_step
 
 docs: install ## write the generated pages again
 	$(BIN)/python -m sd_core.config.reference docs/reference

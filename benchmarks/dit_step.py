@@ -1,0 +1,85 @@
+"""`dit` at the mission's width against diffusers' DiT at equal precision: forward, backward and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+import torch
+from diffusers import DiTTransformer2DModel
+from torch import Tensor, nn
+
+from benchmarks.timing import interleaved, show
+from sd_core.plugin import GridShape, Task
+from sd_dit.model import DiT
+from sd_dit.options import DiTOptions
+
+HEADS, HEAD_DIM = 16, 72
+
+
+class Peer(nn.Module):
+    """diffusers' class as this project would have to call it: thousandths of t, one class."""
+
+    def __init__(self, layers: int, patch: int, size: int) -> None:
+        super().__init__()
+        untyped: Any = DiTTransformer2DModel
+        self.network: Any = untyped(
+            num_attention_heads=HEADS,
+            attention_head_dim=HEAD_DIM,
+            in_channels=3,
+            num_layers=layers,
+            sample_size=size,
+            patch_size=patch,
+            num_embeds_ada_norm=1,
+        )
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """X (B, 3, H, W), t (B,) in [0, 1]."""
+        labels = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        predicted: Tensor = self.network(x, (1000 * t).long(), class_labels=labels).sample
+        return predicted
+
+
+def step(network: nn.Module, x: Tensor, target: Tensor, t: Tensor, precision: torch.dtype) -> Callable[[], None]:
+    """One training step as a function without arguments."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6, fused=True)
+
+    def run() -> None:
+        with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
+            predicted = network(x, t)
+        loss = (predicted.float() - target).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return run
+
+
+@click.command()
+@click.option("--layers", default=4, show_default=True, help="Blocks; the ratio hardly depends on them.")
+@click.option("--patch", default=4, show_default=True, help="Side of a patch of the 64 x 64 grid.")
+@click.option("--batch", default=1, show_default=True)
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--compile-blocks", is_flag=True, help="torch.compile each block of both.")
+def main(layers: int, patch: int, batch: int, rounds: int, compile_blocks: bool) -> None:
+    """Time both networks in fp32 and in bf16 autocast."""
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    options = DiTOptions(layers=layers, heads=HEADS, head_dim=HEAD_DIM, patch_size=(patch, patch))
+    ours = DiT(options, Task(GridShape(3, 64, 64))).to(device)
+    peer = Peer(layers, patch, 64).to(device)
+    if compile_blocks:
+        for block in [*ours.block_modules(), *peer.network.transformer_blocks]:
+            block.compile()
+    x, target = torch.randn(2, batch, 3, 64, 64, device=device)
+    t = torch.rand(batch, device=device)
+    for name, precision in (("fp32", torch.float32), ("bf16 autocast", torch.bfloat16)):
+        ways = {"sd-dit": step(ours, x, target, t, precision), "diffusers": step(peer, x, target, t, precision)}
+        sizes = " / ".join(f"{sum(p.numel() for p in n.parameters()) / 1e6:.1f} M" for n in (ours, peer))
+        title = f"DiT {layers} x {HEADS * HEAD_DIM}, 64x64x3, patch {patch}, batch {batch}, {name}, {sizes} parameters"
+        show(title, interleaved(ways, rounds), unit="examples", work=batch, goal=1.0)
+
+
+if __name__ == "__main__":
+    main()
