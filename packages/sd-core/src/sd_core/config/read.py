@@ -40,12 +40,16 @@ class Run:
         """Where a key was written, for messages: "config/dit.toml:12" or "--set model.name"."""
         return str(self.layers.origin((section, *keys)))
 
-    def to_toml(self) -> str:
-        """The complete run; `read_resolved` reads it back equal."""
+    def tables(self) -> dict[str, Any]:
+        """The complete run as tables of TOML values, each key where a config writes it."""
         values = plain(self.config)
         model: dict[str, Any] = values["model"]
         model["extras"] = {"cfg_dropout": model.pop("cfg_dropout"), **model["extras"]}
-        return to_toml(values)
+        return values
+
+    def to_toml(self) -> str:
+        """The complete run; `read_resolved` reads it back equal."""
+        return to_toml(self.tables())
 
 
 def read_run(path: str | PathLike[str], overrides: Sequence[str] = (), registry: Registry | None = None) -> Run:

@@ -45,6 +45,12 @@ def switched_off(options: type[BaseModel], values: Mapping[str, Any]) -> dict[st
     return read
 
 
+def may_be_switched_off(info: FieldInfo) -> bool:
+    """Whether `false` means something else than the default here."""
+    default = info.get_default(call_default_factory=True, validated_data={})
+    return default is not None and _may_be(info, type(None)) and not _may_be(info, bool)
+
+
 def _may_be(info: FieldInfo, kind: type) -> bool:
     return kind in _members(info.annotation)
 

@@ -1,0 +1,86 @@
+"""Whether a training may go on under another config: what must match, what may change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sd_core.config.problems import written
+from sd_core.config.read import Run
+from sd_core.config.statements import Path
+from sd_core.config.write import literal
+
+MAY_CHANGE: frozenset[Path] = frozenset(
+    [
+        ("settings",),
+        ("logging",),
+        ("inference",),
+        ("evaluation",),
+        ("dataset", "eval_batch_size"),
+        ("dataset", "num_workers"),
+        ("dataset", "test_split"),
+        ("model", "latent_space"),  # says no more than [codec] name, which must match
+        ("training", "epochs"),
+        ("training", "max_train_steps"),
+        ("training", "checkpoint_interval"),
+        ("training", "checkpoint_total_limit"),
+        ("training", "log_every_steps"),
+        ("training", "eval_strategy"),
+        ("training", "eval_num_steps"),
+        ("training", "eval_num_examples"),
+        ("training", "eval_num_pictures"),
+        ("training", "gradient_checkpointing"),
+        ("training", "compile_model"),
+        ("training", "compile_mode"),
+        ("training", "deterministic"),
+    ]
+)
+"""Tables and keys that do not enter the computation. Everything else must match, new keys too."""
+
+LIMITS: tuple[Path, ...] = (("training", "epochs"), ("training", "max_train_steps"))
+STEADY_SCHEDULES = frozenset({"constant", "constant_with_warmup"})
+"""Learning rates that do not depend on how long the run is."""
+
+
+def differences(old: Run, new: Run) -> list[str]:
+    """What forbids to resume `old` as `new`: a line for each key that must match and does not."""
+    return [
+        f"{written(path)}: the checkpoint has {_shown(before)}, the config says {_shown(after)}"
+        for path, before, after in _changes(old, new)
+        if not _may_change(path)
+    ]
+
+
+def change_notices(old: Run, new: Run) -> list[str]:
+    """What resuming `old` as `new` changes although it is allowed: sentences to say once."""
+    shape = new.config.scheduler.name
+    changed = [written(path) for path, _, _ in _changes(old, new) if path in LIMITS]
+    if not changed or shape in STEADY_SCHEDULES:
+        return []
+    return [
+        f"{' and '.join(changed)} changed: the learning rate of [scheduler] name = {literal(shape)} follows the new "
+        "length of the run from here on"
+    ]
+
+
+def _may_change(path: Path) -> bool:
+    return any(path[:length] in MAY_CHANGE for length in range(1, len(path) + 1))
+
+
+def _changes(old: Run, new: Run) -> Iterator[tuple[Path, Any, Any]]:
+    before, after = dict(_flat(old.tables(), ())), dict(_flat(new.tables(), ()))
+    for path in [*after, *(path for path in before if path not in after)]:
+        if before.get(path) != after.get(path):
+            yield path, before.get(path), after.get(path)
+
+
+def _flat(values: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else literal(value)
