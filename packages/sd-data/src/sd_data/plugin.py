@@ -1,1 +1,86 @@
 """What sd-data offers."""
+
+from sd_core.plugin import Component, hookimpl
+
+
+@hookimpl
+def sd_metrics() -> list[Component]:
+    """Judges: each printed beside the real-against-real floor and the surrogates."""
+    offers = {
+        "log_spectral_distance": ("Mean log spectra, 1-45 Hz and per band", "spectrum:log_spectral_distance"),
+        "band_power": ("Distributions of log band power (Wasserstein-1)", "spectrum:band_power"),
+        "alpha_peak": ("Height and frequency of the alpha peak, aperiodic exponent", "spectrum:alpha_peak"),
+        "correlation": ("Mean correlation between electrodes", "correlation:correlation"),
+        "kurtosis": ("Tails of the amplitude distribution (Wasserstein-1)", "amplitude:kurtosis"),
+        "amplitude": ("Distribution of amplitude over windows (Wasserstein-1)", "amplitude:amplitude"),
+        "autocorrelation": ("Mean autocorrelation up to one second", "amplitude:autocorrelation"),
+    }
+    return [
+        *(
+            Component(name=name, summary=summary, factory=f"sd_data.metrics.{factory}")
+            for name, (summary, factory) in offers.items()
+        ),
+        Component(
+            name="covariance",
+            summary="Riemannian distance of mean covariances",
+            factory="sd_data.metrics.space:CovarianceDistance",
+            requires=("pyriemann",),
+            extra="eval",
+        ),
+        Component(
+            name="mmd",
+            summary="Maximum mean discrepancy of feature vectors",
+            factory="sd_data.metrics.mmd:mmd",
+            options="sd_data.metrics.options:MmdOptions",
+        ),
+        Component(
+            name="memorisation",
+            summary="Distance to the nearest training window, beside held-out windows",
+            factory="sd_data.metrics.memorisation:Memorisation",
+            options="sd_data.metrics.options:MemorisationOptions",
+        ),
+    ]
+
+
+@hookimpl
+def sd_reports() -> list[Component]:
+    """Pages about an evaluation."""
+    return [
+        Component(
+            name="html",
+            summary="One self-contained page: verdict, table, spectra, waveforms, spectrograms",
+            factory="sd_data.report.html:HtmlReport",
+        )
+    ]
+
+
+@hookimpl
+def sd_representations() -> list[Component]:
+    """Views of a window."""
+    home = "sd_data.representations"
+    return [
+        Component(
+            name="timeseries",
+            summary="The waveform, electrodes by samples; exact",
+            factory=f"{home}.timeseries:TimeSeries",
+            options=f"{home}.options:TimeseriesOptions",
+        ),
+        Component(
+            name="db-only",
+            summary="Spectrogram: level in dB; the waveform is synthesised",
+            factory=f"{home}.db:DbOnly",
+            options=f"{home}.options:DbOnlyOptions",
+        ),
+        Component(
+            name="db-iq",
+            summary="Spectrogram: level, in-phase and quadrature; exact",
+            factory=f"{home}.iq:DbIq",
+            options=f"{home}.options:SpectrogramOptions",
+        ),
+        Component(
+            name="db-polar",
+            summary="Spectrogram: level, magnitude and phase; exact",
+            factory=f"{home}.polar:DbPolar",
+            options=f"{home}.options:SpectrogramOptions",
+        ),
+    ]
