@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sd_core.config.compare import differences
+from sd_core.config.compare import change_notices, differences
 from sd_core.config.read import Run, read_resolved
 from sd_core.errors import SdError
+from sd_core.registry import Registry
 from sd_core.run.checkpoint import checkpoints, latest, verified
 from sd_core.run.stored import RUN
 
@@ -38,13 +39,16 @@ def find_start(output_dir: Path, resume_from: str | None) -> Path | None:
     return latest(output_dir)
 
 
-def check_same_run(run: Run, checkpoint: Path) -> None:
+def check_same_run(run: Run, checkpoint: Path, registry: Registry) -> None:
     """Refuse a config that would turn the checkpoint's run into another one.
 
     Raises:
         SdError: listing every key that must match and does not.
     """
-    found = differences(read_resolved(checkpoint / RUN), run)
+    before = read_resolved(checkpoint / RUN, registry=registry)
+    found = differences(before, run)
     if found:
         lines = "\n  ".join(found)
         raise SdError(f"the config differs from the run of {checkpoint} in keys that must match on resume:\n  {lines}")
+    for notice in change_notices(before, run):
+        _log.warning("%s", notice)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 from sd_core.config import sections
@@ -23,8 +23,6 @@ from sd_core.run.stream import SampleStream
 from sd_core.run.trainer import Trainer
 from sd_core.run.watching import Watchers, build_trackers
 
-_log = logging.getLogger(__name__)
-
 
 def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registry: Registry | None = None) -> None:
     """Train what the run describes into `output_dir`.
@@ -42,7 +40,7 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
     options = run.config.training
     checkpoint = find_start(output_dir, resume_from)
     if checkpoint is not None:
-        check_same_run(run, checkpoint)
+        check_same_run(run, checkpoint, registry)
     accelerator = build_accelerator(options)
 
     # the data, and the parts that fit it
@@ -105,32 +103,57 @@ def run_steps(
     batches = training_batches(
         split, stream, trainer.shares, (progress.step, total), workers=workers, pin=trainer.device.type == "cuda"
     )
+    calendar = Calendar(options, trainer.shares.per_step, stream.epoch_size)
     trainer.model.train()
-    saved = progress.step
     with trainer.bar():
         while progress.step < total and not trainer.guard.stop_requested:
             trainer.step(batches, bool(request))
-            step = progress.step
             trainer.advance()
-            if step % options.log_every_steps == 0 or step == total:
+            if calendar.logs(progress.step):
                 trainer.log()
-            if is_evaluation(options, step, total, trainer.shares.per_step, stream.epoch_size):
+            if calendar.evaluates(progress.step):
                 trainer.evaluate()
-            if step % options.checkpoint_interval == 0 or step == total:
+            if calendar.saves(progress.step):
                 trainer.save()
-                saved = step
-        trainer.guard.settle()
-        if progress.step != saved:
-            trainer.save()
+        finish(trainer, calendar)
     trainer.say_end(total, request)
 
 
-def is_evaluation(options: sections.Training, step: int, total: int, per_step: int, epoch_size: int) -> bool:
-    """Whether the held-out loss is due after this step (counted from 1); always after the last."""
-    if options.eval_strategy == "no":
-        return False
-    if step == total:
-        return True
-    if options.eval_strategy == "steps":
-        return step % (options.eval_num_steps or options.checkpoint_interval) == 0
-    return step * per_step // epoch_size > (step - 1) * per_step // epoch_size
+def finish(trainer: Trainer, calendar: Calendar) -> None:
+    """Save where the run ends; then log and evaluate that moment too.
+
+    Saving comes first: a longer run that resumes here drops what was written only because this one
+    ended, and its metrics file is that of a run that never stopped.
+    """
+    step = trainer.state.progress.step
+    if not calendar.saves(step):
+        trainer.save()
+    if trainer.state.progress.loss_count and not calendar.logs(step):
+        trainer.log()
+    if trainer.options.eval_strategy != "no" and not calendar.evaluates(step):
+        trainer.evaluate()
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """What is due after which step, counted from 1."""
+
+    options: sections.Training
+    per_step: int
+    """Examples of an optimizer step."""
+    epoch_size: int
+
+    def logs(self, step: int) -> bool:
+        """Whether scalars are written."""
+        return step % self.options.log_every_steps == 0
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint is written."""
+        return step % self.options.checkpoint_interval == 0
+
+    def evaluates(self, step: int) -> bool:
+        """Whether the held-out loss and pictures are made."""
+        if self.options.eval_strategy == "epoch":
+            return step * self.per_step // self.epoch_size > (step - 1) * self.per_step // self.epoch_size
+        interval = self.options.eval_num_steps or self.options.checkpoint_interval
+        return self.options.eval_strategy == "steps" and step % interval == 0

@@ -1,0 +1,124 @@
+"""What a training step costs, counted without computing it.
+
+Everything runs on fake tensors (shapes without numbers), so a network of any size is measured in
+seconds and no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from sd_core.config.read import Run
+from sd_core.registry import Registry
+from sd_core.run.assemble import Assembly, Geometry, assemble
+from sd_core.run.setup import autocast
+from sd_core.task import Labels, LabelSpace
+
+_MOMENTS = 2
+"""Of AdamW; Muon keeps one, so that its estimate is a little high."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Sizes of a network and of one training step."""
+
+    shape: str
+    """What the network sees."""
+    parameters: int
+    trainable: int
+    tokens: int | None
+    parts: int
+    """Examples per window."""
+    flops: int
+    """Forward and backward of one example."""
+    state_bytes: int
+    """Weights, gradients, moments and averages, float32."""
+    fixed_bytes: int
+    """Saved for the backward pass whatever the batch, such as low-precision copies of weights."""
+    example_bytes: int
+    """Saved for the backward pass per example."""
+
+    def step_bytes(self, batch_size: int) -> int:
+        """Memory of a training step at this batch size, kernels' scratch space apart."""
+        return self.state_bytes + self.fixed_bytes + batch_size * self.example_bytes
+
+
+def measure(run: Run, registry: Registry, geometry: Geometry, labels: LabelSpace) -> Cost:
+    """Cost of the network that a run describes, for this geometry and these labels."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assembly = assemble(run, registry, geometry, labels)
+        if run.config.training.gradient_checkpointing:
+            assembly.network.checkpoint_blocks()
+        one, _ = _saved_bytes(run, assembly, labels, 1)
+        two, flops = _saved_bytes(run, assembly, labels, 2)
+    parameters = sum(p.numel() for p in assembly.network.parameters())
+    trainable = sum(p.numel() for p in assembly.network.parameters() if p.requires_grad)
+    return Cost(
+        shape=str(assembly.task.shape),
+        parameters=parameters,
+        trainable=trainable,
+        tokens=getattr(assembly.network.denoiser, "token_count", None),
+        parts=assembly.representation.parts,
+        flops=flops // 2,
+        state_bytes=4 * (parameters + trainable * (1 + _MOMENTS + _averages(run))),
+        fixed_bytes=max(0, 2 * one - two),
+        example_bytes=two - one,
+    )
+
+
+def _averages(run: Run) -> int:
+    training = run.config.training
+    return 1 if training.ema_decay is not None else len(training.ema_profiles)
+
+
+def _saved_bytes(run: Run, assembly: Assembly, labels: LabelSpace, count: int) -> tuple[int, int]:
+    """Bytes saved for the backward pass of `count` examples, and floating-point operations."""
+    ledger = _Ledger(assembly.network)
+    x = torch.zeros(count, *assembly.task.shape)
+    part = torch.zeros(count, dtype=torch.int64) if assembly.representation.parts > 1 else None
+    context = autocast(x.device, run.config.training.mixed_precision)
+    with FlopCounterMode(display=False) as counter:
+        with saved_tensors_hooks(ledger.note, ledger.give):
+            dropped = torch.zeros(count, dtype=torch.bool)
+            with context():
+                y: Tensor = assembly.network(
+                    x, torch.zeros(count), stand_in_labels(labels, count), part=part, dropped=dropped
+                )
+        y.float().square().mean().backward()
+    assembly.network.zero_grad()
+    return ledger.total, counter.get_total_flops()
+
+
+class _Ledger:
+    """Adds up the storages that autograd keeps, each once, weights left out."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._seen = {p.untyped_storage()._cdata for p in network.parameters()}
+        self._kept: list[Tensor] = []  # a freed storage's address could come back
+        self.total = 0
+
+    def note(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._seen:
+            self._seen.add(storage._cdata)
+            self._kept.append(tensor)
+            self.total += storage.nbytes()
+        return tensor
+
+    give: Callable[[Any], Tensor] = staticmethod(lambda tensor: tensor)
+
+
+def stand_in_labels(labels: LabelSpace, count: int) -> Labels:
+    """Labels of the right form and no meaning."""
+    found: dict[str, Any] = {role: torch.zeros(count, dtype=torch.int64) for role in labels.categories}
+    found.update({role: torch.full((count,), mean) for role, (mean, _) in labels.numbers.items()})
+    found.update({role: [""] * count for role in labels.texts})
+    return found

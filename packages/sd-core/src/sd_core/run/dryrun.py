@@ -1,0 +1,93 @@
+"""`sd-train --dry-run`: what a run would be, before it costs anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from sd_core.config.read import Run
+from sd_core.errors import SdError
+from sd_core.registry import Registry
+from sd_core.run.assemble import Geometry
+from sd_core.run.costs import Cost, measure
+from sd_core.run.opening import OpenData, open_data
+from sd_core.run.train import total_steps
+from sd_core.task import LabelSpace, SignalInfo
+from sd_core.windows.reading import PictureSet
+
+REFERENCE = SignalInfo(channel_names=tuple(f"ch{number:02d}" for number in range(1, 21)), n_samples=2048, sfreq=125.0)
+"""Geometry to size a network for while its dataset is not there."""
+A100_PEAK = 312e12
+"""bf16 FLOP/s of an NVIDIA A100 (its data sheet)."""
+UTILISATION = 0.4
+"""Share of the peak that a well-fed training reaches; an assumption, said where it is used."""
+
+
+def describe_run(run: Run, registry: Registry) -> str:
+    """The resolved config, the dataset, the network's size and the cost of a step, as text."""
+    lines = [run.to_toml().rstrip(), ""]
+    try:
+        data = open_data(run, registry)
+    except SdError as error:
+        lines += [f"dataset      {error}", f"             sizes below are for {REFERENCE}"]
+        cost = measure(run, registry, Geometry(info=REFERENCE), _stand_in_space(run))
+        return "\n".join([*lines, *_network(run, cost), *_time_per_examples(cost)])
+    cost = measure(run, registry, data.geometry, data.labels)
+    return "\n".join([*lines, *_dataset(data), *_network(run, cost), *_time(run, data, cost)])
+
+
+def _stand_in_space(run: Run) -> LabelSpace:
+    classes = tuple(f"class-{number}" for number in range(run.config.dataset.num_classes or 2))
+    return LabelSpace(
+        categories={"class": classes, "gender": ("F", "M"), "health": ("H", "PD")},
+        numbers={"age": (50.0, 17.0)},
+        texts=frozenset({"caption"}),
+    )
+
+
+def _dataset(data: OpenData) -> Iterator[str]:
+    source = data.train.source
+    kind = f"pictures {data.geometry.pictures}" if isinstance(source, PictureSet) else f"windows of {source.info}"
+    yield f"dataset      {data.location}: {len(source)} train {kind}"
+    if "subject" in source.column_names:
+        yield f"             {len(set(source.column('subject')))} subjects"
+    table = data.train.labels.rows(range(len(source)))
+    for role, names in data.labels.categories.items():
+        counts = Counter(table[role].tolist())
+        yield f"  {role:<10} " + ", ".join(f"{name} {counts[index]}" for index, name in enumerate(names))
+    for role, (mean, sd) in data.labels.numbers.items():
+        yield f"  {role:<10} {mean:.1f} +- {sd:.1f}"
+
+
+def _network(run: Run, cost: Cost) -> Iterator[str]:
+    batch = run.config.dataset.batch_size
+    tokens = "" if cost.tokens is None else f", {cost.tokens} tokens"
+    yield f"network      {run.config.model.name} on {cost.shape}{tokens}"
+    yield f"parameters   {cost.parameters:,} ({cost.trainable:,} trained)"
+    yield f"work         {cost.flops / 1e9:,.1f} GFLOP per example, {cost.flops * batch / 1e12:,.2f} TFLOP per micro-batch"
+    yield (
+        f"memory       about {cost.step_bytes(batch) / 2**30:.1f} GiB per process at batch {batch}: "
+        f"{cost.state_bytes / 2**30:.1f} weights, gradients, moments and averages, "
+        f"{(cost.fixed_bytes + batch * cost.example_bytes) / 2**30:.1f} activations"
+    )
+
+
+def _time(run: Run, data: OpenData, cost: Cost) -> Iterator[str]:
+    options, batch = run.config.training, run.config.dataset.batch_size
+    examples = len(data.train.source) * cost.parts
+    steps = total_steps(options, examples, batch)
+    done = steps * batch * options.gradient_accumulation_steps
+    yield f"run          {steps:,} steps, {done:,} examples, {done / examples:.1f} epochs"
+    yield f"time         {_hours(cost.flops * done)} ({_assumption()})"
+
+
+def _time_per_examples(cost: Cost) -> Iterator[str]:
+    yield f"time         {_hours(cost.flops * 100_000)} per 100,000 examples ({_assumption()})"
+
+
+def _hours(flops: float) -> str:
+    return f"{flops / (A100_PEAK * UTILISATION) / 3600:.2g} h"
+
+
+def _assumption() -> str:
+    return f"computed: {UTILISATION:.0%} of an A100's bf16 peak"
