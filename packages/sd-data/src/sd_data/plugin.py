@@ -4,6 +4,25 @@ from sd_core.plugin import Component, hookimpl
 
 
 @hookimpl
+def sd_corpora() -> list[Component]:
+    """Sources of windows."""
+    return [
+        Component(
+            name="demo",
+            summary="Generated EEG with labels (age, sex, health, state); builds itself on first use",
+            factory="sd_data.corpora.demo:DemoCorpus",
+            options="sd_data.options:DemoOptions",
+        ),
+        Component(
+            name="eegmat",
+            summary="PhysioNet EEG During Mental Arithmetic Tasks: rest and subtraction, 36 people",
+            factory="sd_data.corpora.eegmat:EegmatCorpus",
+            options="sd_data.options:EegmatOptions",
+        ),
+    ]
+
+
+@hookimpl
 def sd_metrics() -> list[Component]:
     """Judges: each printed beside the real-against-real floor and the surrogates."""
     offers = {

@@ -146,7 +146,7 @@ def _features(row: Mapping[str, Any], info: SignalInfo, classes: Mapping[str, tu
     """Column types: from the first row, for a column whose first value is missing text is assumed."""
     from datasets import Array2D, ClassLabel, Features, Value
 
-    kinds = {bool: "bool", int: "int64", float: "float32"}
+    kinds = {bool: "bool", int: "int64", float: "float64"}
     columns: dict[str, Any] = {"signal": Array2D((info.n_channels, info.n_samples), "float32")}
     for name, value in row.items():
         if name in classes:

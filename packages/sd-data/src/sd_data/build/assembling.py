@@ -1,0 +1,139 @@
+"""The story of a corpus: subjects to splits, recordings to windows, windows to disk."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sd_core.plugin import SdError, SignalInfo
+from sd_core.windows.writing import write_windows
+from sd_data.build.captions import captions
+from sd_data.build.recordings import Outcome, Recording
+from sd_data.build.splitting import split_subjects
+from sd_data.options import CorpusOptions
+
+Process = Callable[[Recording, float], Outcome]
+"""(recording, overlap) -> its windows. Must be picklable where several workers are wanted."""
+CLASSES = {"state": ("rest", "arithmetic"), "gender": ("F", "M"), "health": ("H", "PD")}
+"""Values of the columns that may become the label, in index order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything about a corpus but its samples."""
+
+    corpus: str
+    recordings: Sequence[Recording]
+    channels: tuple[str, ...]
+    process: Process
+    options: CorpusOptions
+    skip_bad: bool = False
+    workers: int = 1
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """For `windows.json`: source, licence."""
+
+
+def build_corpus(out: Path, plan: Plan) -> None:
+    """Write the corpus as a window dataset.
+
+    Raises:
+        SdError: `out` exists, the subjects do not fill the splits, or a recording cannot be used.
+    """
+    if out.exists():
+        raise SdError(f"'{out}' exists already: remove it or name another folder")
+    options = plan.options
+    info = SignalInfo(
+        channel_names=plan.channels, n_samples=options.n_samples, sfreq=options.sfreq, reference=options.reference
+    )
+    groups = {recording.subject: (recording.gender, recording.health) for recording in plan.recordings}
+    subjects = split_subjects(groups, options.split, options.split_seed)
+    report: dict[str, Any] = {"recordings": 0, "windows": 0, "rejected": {}, "skipped": {}}
+    meta = _meta(plan, subjects, report)
+    splits = {split: _rows(plan, info, split, members, report) for split, members in subjects.items()}
+    write_windows(out, splits, info, meta, classes={"label": CLASSES[options.label_from]})
+
+
+def _rows(
+    plan: Plan, info: SignalInfo, split: str, members: Iterable[str], report: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """The rows of one split, recording by recording; keeps the report."""
+    mine = set(members)
+    recordings = [recording for recording in plan.recordings if recording.subject in mine]
+    overlap = plan.options.overlap if split == "train" else 0.0
+    for outcome in _outcomes(plan, recordings, overlap):
+        recording = outcome.recording
+        if outcome.problem is not None:
+            if not plan.skip_bad:
+                raise SdError(f"{outcome.problem} (--skip-bad leaves such recordings out)")
+            report["skipped"][recording.name] = outcome.problem
+            continue
+        report["recordings"] += 1
+        report["windows"] += len(outcome.windows)
+        report["rejected"] = dict(Counter(report["rejected"]) + Counter(outcome.rejected))
+        for window in outcome.windows:
+            yield _row(recording, info, window, plan.options.label_from)
+
+
+def _row(recording: Recording, info: SignalInfo, window: dict[str, Any], label_from: str) -> dict[str, Any]:
+    caption, description = captions(recording, info)
+    return {
+        "signal": window["signal"],
+        "corpus": recording.corpus,
+        "subject": recording.subject,
+        "session": recording.session,
+        "recording": recording.name,
+        "start_s": window["start_s"],
+        "state": recording.state,
+        "gender": recording.gender,
+        "health": recording.health,
+        "age": recording.age,
+        "caption": caption,
+        "description": description,
+        "label": getattr(recording, label_from),
+        **{name: value for name, value in window.items() if name not in ("signal", "start_s")},
+    }
+
+
+def _outcomes(plan: Plan, recordings: Sequence[Recording], overlap: float) -> Iterator[Outcome]:
+    """Outcomes in the order of the recordings, by one process or several."""
+    if plan.workers == 1:
+        for recording in recordings:
+            yield plan.process(recording, overlap)
+        return
+    import multiprocessing
+    from concurrent.futures import Future, ProcessPoolExecutor
+
+    # Two recordings a worker are under way, so memory does not grow with the corpus.
+    waiting: deque[Future[Outcome]] = deque()
+    with ProcessPoolExecutor(plan.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for recording in recordings:
+            waiting.append(pool.submit(plan.process, recording, overlap))
+            if len(waiting) >= 2 * plan.workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _meta(plan: Plan, subjects: Mapping[str, Sequence[str]], report: Mapping[str, Any]) -> dict[str, Any]:
+    """What `windows.json` says; the report in it is filled while windows are written."""
+    options = plan.options
+    return {
+        "corpus": plan.corpus,
+        "about": dict(plan.about),
+        "filter": {"low_hz": options.low_hz, "high_hz": options.high_hz, "notch_hz": options.notch_hz},
+        "window_s": options.window_s,
+        "overlap": options.overlap,
+        "split_seed": options.split_seed,
+        "subjects": {split: list(members) for split, members in subjects.items()},
+        "options": options.model_dump(mode="json", exclude={"source", "workers"}),
+        "software": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("sd-data", "sd-core", "mne", "numpy", "scipy")},
+        },
+        "report": report,
+    }

@@ -1,0 +1,89 @@
+"""From a recording to clean signals: electrodes, rate, band, reference."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sd_core.plugin import SdError
+from sd_data.build.electrodes import is_scalp, match
+from sd_data.build.recordings import Signals
+from sd_data.options import CorpusOptions
+
+_LOWEST_RATE = 90.0
+"""Hz; 0.5-45 Hz does not fit below."""
+
+
+def clean(signals: Signals, channels: tuple[str, ...], options: CorpusOptions, where: str) -> tuple[Signals, Signals]:
+    """Resample, filter and re-reference.
+
+    The average reference is the mean of all scalp electrodes of the recording, whether chosen or not. A
+    channel that is no single scalp electrode, such as the bipolar A2-A1, does not enter the mean and keeps
+    its own reference.
+
+    Args:
+        signals: As recorded.
+        channels: Electrodes wanted, in order.
+        options: Rate, band, notch and reference.
+        where: The recording, for messages.
+
+    Returns:
+        The wanted channels, and the same before the re-reference: only there does a flat channel look flat.
+
+    Raises:
+        SdError: an electrode is missing, a sample is not finite, the rate is too low, or a channel is flat.
+    """
+    if signals.sfreq < _LOWEST_RATE:
+        raise SdError(f"{where} is sampled at {signals.sfreq:g} Hz, below {_LOWEST_RATE:g} Hz")
+    wanted = match(channels, signals.names, where)
+    average = options.reference == "average"
+    scalp = [place for place, name in enumerate(signals.names) if average and is_scalp(name)]
+    used = sorted({*wanted, *scalp})
+    data = np.ascontiguousarray(signals.data[used])
+    _refuse_bad_samples(data, [signals.names[place] for place in used], where)
+    data = filtered(resampled(data, signals.sfreq, options.sfreq), options)
+    place_of = {place: row for row, place in enumerate(used)}
+    rows = [place_of[place] for place in wanted]
+    before = Signals(channels, data[rows], options.sfreq, signals.bad_spans)
+    _refuse_flat(before, options.flat_uv, where)
+    if not scalp:
+        return before, before
+    mean = data[[place_of[place] for place in scalp]].mean(axis=0)
+    moved = np.array([[float(place in scalp)] for place in wanted])
+    return Signals(channels, before.data - moved * mean, options.sfreq, signals.bad_spans), before
+
+
+def resampled(data: NDArray[np.float64], rate: float, target: float) -> NDArray[np.float64]:
+    """Polyphase resampling of (channels, samples); data at the target rate is returned as it is."""
+    ratio = Fraction(target / rate).limit_denominator(2048)
+    if ratio == 1:
+        return data
+    from scipy.signal import resample_poly
+
+    return np.asarray(resample_poly(data, ratio.numerator, ratio.denominator, axis=-1, padtype="line"))
+
+
+def filtered(data: NDArray[np.float64], options: CorpusOptions) -> NDArray[np.float64]:
+    """Band-pass and notch with MNE's zero-phase FIR filters."""
+    from mne.filter import filter_data, notch_filter
+
+    low, high = options.low_hz or None, options.high_hz or None
+    if low or high:
+        data = filter_data(data, options.sfreq, low, high, verbose="error")
+    if options.notch_hz and options.notch_hz < options.sfreq / 2 - 1:
+        data = notch_filter(data, options.sfreq, options.notch_hz, verbose="error")
+    return np.asarray(data)
+
+
+def _refuse_bad_samples(data: NDArray[np.float64], names: list[str], where: str) -> None:
+    bad = [name for name, row in zip(names, data, strict=True) if not np.isfinite(row).all()]
+    if bad:
+        raise SdError(f"{where} holds NaN or infinite samples in {', '.join(bad)}")
+
+
+def _refuse_flat(signals: Signals, flat_uv: float, where: str) -> None:
+    flat = [name for name, spread in zip(signals.names, signals.data.std(axis=1), strict=True) if spread < flat_uv]
+    if flat:
+        raise SdError(f"{where} is flat (below {flat_uv:g} uV) in {', '.join(flat)}")
