@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,11 @@ def _load_saved(path: Path) -> dict[str, Dataset]:
 
     if (path / "state.json").is_file():
         return {"train": Dataset.load_from_disk(str(path))}
-    folders = sorted(state.parent for state in path.glob("*/state.json")) if path.is_dir() else []
-    return {folder.name: Dataset.load_from_disk(str(folder)) for folder in folders}
+    if (path / "dataset_dict.json").is_file():
+        names = json.loads((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+    else:
+        names = sorted(state.parent.name for state in path.glob("*/state.json")) if path.is_dir() else []
+    return {name: Dataset.load_from_disk(str(path / name)) for name in names}
 
 
 def _load_files(path: Path) -> dict[str, Dataset]:

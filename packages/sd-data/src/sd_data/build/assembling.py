@@ -5,10 +5,14 @@ from __future__ import annotations
 import platform
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
 
 from sd_core.plugin import SdError, SignalInfo
 from sd_core.windows.writing import write_windows
@@ -54,18 +58,34 @@ def build_corpus(out: Path, plan: Plan) -> None:
     subjects = split_subjects(groups, options.split, options.split_seed)
     report: dict[str, Any] = {"recordings": 0, "windows": 0, "rejected": {}, "skipped": {}}
     meta = _meta(plan, subjects, report)
-    splits = {split: _rows(plan, info, split, members, report) for split, members in subjects.items()}
-    write_windows(out, splits, info, meta, classes={"label": CLASSES[options.label_from]})
+    with _progress(plan) as advance:
+        splits = {split: _rows(plan, info, split, members, report, advance) for split, members in subjects.items()}
+        write_windows(out, splits, info, meta, classes={"label": CLASSES[options.label_from]})
 
 
-def _rows(
-    plan: Plan, info: SignalInfo, split: str, members: Iterable[str], report: dict[str, Any]
+@contextmanager
+def _progress(plan: Plan) -> Iterator[Callable[[], None]]:
+    """A bar on terminals, gone when it is full; calling what it yields counts one recording."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"building corpus {plan.corpus}", total=len(plan.recordings))
+        yield lambda: progress.advance(task)
+
+
+def _rows(  # noqa: PLR0917 (one call, every argument its own)
+    plan: Plan,
+    info: SignalInfo,
+    split: str,
+    members: Iterable[str],
+    report: dict[str, Any],
+    advance: Callable[[], None],
 ) -> Iterator[dict[str, Any]]:
     """The rows of one split, recording by recording; keeps the report."""
     mine = set(members)
     recordings = [recording for recording in plan.recordings if recording.subject in mine]
     overlap = plan.options.overlap if split == "train" else 0.0
     for outcome in _outcomes(plan, recordings, overlap):
+        advance()
         recording = outcome.recording
         if outcome.problem is not None:
             if not plan.skip_bad:

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from sd_core.plugin import SdError
 
-_READ_ERRORS = (OSError, ValueError, RuntimeError, IndexError, KeyError, NotImplementedError, AssertionError, struct.error)
+_READ_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    AssertionError,
+    struct.error,
+)
 """What MNE's readers raise for damaged files."""
 
 

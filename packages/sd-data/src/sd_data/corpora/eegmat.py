@@ -19,7 +19,7 @@ from sd_data.build.electrodes import expand
 from sd_data.build.recordings import Outcome, Recording, read_signals
 from sd_data.options import EegmatOptions
 
-CHANNELS = tuple("Fp1 Fp2 F3 F4 Fz F7 F8 C3 C4 Cz P3 P4 Pz O1 O2 T3 T4 T5 T6 A2-A1".split())
+CHANNELS = tuple(["Fp1", "Fp2", "F3", "F4", "Fz", "F7", "F8", "C3", "C4", "Cz", "P3", "P4", "Pz", "O1", "O2", "T3", "T4", "T5", "T6", "A2-A1"])
 """The corpus's own channels: 19 electrodes against linked ears, and the bipolar derivation of the ears."""
 _STATES = {"1": "rest", "2": "arithmetic"}
 _FILE = re.compile(r"(Subject\d+)_([12])\.edf", re.IGNORECASE)
@@ -52,7 +52,11 @@ class EegmatCorpus:
             options=options,
             skip_bad=options.skip_bad,
             workers=options.workers,
-            about={"source": "PhysioNet eegmat 1.0.0, doi:10.13026/C2JQ1P", "licence": "ODC-By 1.0", "synthetic": False},
+            about={
+                "source": "PhysioNet eegmat 1.0.0, doi:10.13026/C2JQ1P",
+                "licence": "ODC-By 1.0",
+                "synthetic": False,
+            },
         )
         build_corpus(out, plan)
 
@@ -121,7 +125,9 @@ def _read_people(table: Path) -> dict[str, tuple[str | None, float | None]]:
         rows = csv.DictReader(file)
         missing = [name for name in ("Subject", "Age", "Gender") if name not in (rows.fieldnames or ())]
         if missing:
-            raise SdError(f"'{table}' has no column {', '.join(missing)}; its columns are: {', '.join(rows.fieldnames or ())}")
+            raise SdError(
+                f"'{table}' has no column {', '.join(missing)}; its columns are: {', '.join(rows.fieldnames or ())}"
+            )
         people: dict[str, tuple[str | None, float | None]] = {}
         for row in rows:
             try:

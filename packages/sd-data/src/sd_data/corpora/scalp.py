@@ -22,7 +22,9 @@ def directions(names: Sequence[str]) -> Floats:
     known = _montage()
     unknown = [name for name in names if name.lower() not in known]
     if unknown:
-        raise SdError(f"corpus 'demo' cannot place the electrodes {', '.join(unknown)}: name electrodes of the 10-5 system")
+        raise SdError(
+            f"corpus 'demo' cannot place the electrodes {', '.join(unknown)}: name electrodes of the 10-5 system"
+        )
     places = np.array([known[name.lower()] for name in names])
     return np.asarray(places / np.linalg.norm(places, axis=1, keepdims=True))
 

@@ -1,0 +1,85 @@
+"""`sd-data build NAME -o OUT` and `sd-data inspect DIR`: recordings to windows, and a look at them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from sd_core.cli.errors import one_sentence
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Make window datasets from EEG recordings, and look into them."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--source", metavar="DIR", help="Folder of the recordings.")
+@click.option("-o", "--output", "out", required=True, type=click.Path(path_type=Path), help="Folder to make.")
+@click.option("--channels", metavar="A,B,...", help="Electrodes in order, or a named set such as 1020-19.")
+@click.option("--skip-bad", is_flag=True, help="Leave out recordings that cannot be used, and count them.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that read and clean recordings.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change an option of the corpus; repeatable."
+)
+@one_sentence
+def build(
+    name: str,
+    source: str | None,
+    out: Path,
+    channels: str | None,
+    skip_bad: bool,
+    workers: int | None,
+    settings: tuple[str, ...],
+) -> None:
+    """Build the corpus NAME as a window dataset, once, for every representation.
+
+    \b
+    sd-data build eegmat --source ~/eegmat -o data/eegmat
+    sd-data build demo -o data/demo --set effect_scale=3
+
+    `sd-plugins NAME` lists the options of a corpus.
+    """
+    from sd_core.plugin import SdError
+    from sd_core.registry import discover
+    from sd_data.build.choices import read_options
+
+    registry = discover()
+    flags = {
+        "source": source,
+        "channels": [part.strip() for part in channels.split(",")] if channels else None,
+        "skip_bad": skip_bad,
+        "workers": workers,
+    }
+    options = read_options(name, registry.options("corpora", name), flags, settings)
+    if out.exists():
+        raise SdError(f"'{out}' exists already: remove it or name another folder")
+    registry.create("corpora", name, options).build(out)
+    from sd_data.inspect import print_report
+
+    print_report(out)
+
+
+@main.command()
+@click.argument("name", metavar="DIR")
+@click.option(
+    "--data-root", default=".", help="Folder that relative names are looked up in.", envvar="SIGNAL_DIFFUSION_DATA"
+)
+@one_sentence
+def inspect(name: str, data_root: str) -> None:
+    """Show splits, subjects, labels and amplitudes of a dataset, and what is wrong with it.
+
+    Exit code 2 when something is.
+    """
+    from sd_core.windows.locate import locate
+    from sd_data.inspect import inspect_dataset
+
+    inspect_dataset(locate(name, data_root))
+
+
+if __name__ == "__main__":
+    main()
