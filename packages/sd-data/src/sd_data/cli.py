@@ -27,7 +27,7 @@ def main() -> None:
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change an option of the corpus; repeatable."
 )
 @one_sentence
-def build(
+def build(  # noqa: PLR0917 (click passes them by name)
     name: str,
     source: str | None,
     out: Path,
@@ -36,7 +36,7 @@ def build(
     workers: int | None,
     settings: tuple[str, ...],
 ) -> None:
-    """Build the corpus NAME as a window dataset, once, for every representation.
+    r"""Build the corpus NAME as a window dataset, once, for every representation.
 
     \b
     sd-data build eegmat --source ~/eegmat -o data/eegmat

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 
 from sd_core.plugin import SdError
 
-CLASSICAL_19 = tuple(["Fp1", "Fp2", "F3", "F4", "Fz", "F7", "F8", "C3", "C4", "Cz", "P3", "P4", "Pz", "O1", "O2", "T7", "T8", "P7", "P8"])
+# fmt: off
+CLASSICAL_19 = (
+    "Fp1", "Fp2", "F3", "F4", "Fz", "F7", "F8", "C3", "C4", "Cz",
+    "P3", "P4", "Pz", "O1", "O2", "T7", "T8", "P7", "P8",
+)
+# fmt: on
 """The electrodes of the 10-20 system (Jasper 1958), by their names in the 10-10 system."""
 NAMED_SETS = {"1020-19": CLASSICAL_19}
 """What `--channels NAME` may name."""
@@ -59,6 +64,7 @@ def match(wanted: Sequence[str], present: Sequence[str], where: str) -> list[int
     missing = [name for name in wanted if canonical(name) not in places]
     if missing:
         raise SdError(
-            f"{where} lacks the electrodes {', '.join(missing)}; it has {', '.join(present)}: choose others with --channels"
+            f"{where} lacks the electrodes {', '.join(missing)}; it has {', '.join(present)}: "
+            "choose others with --channels"
         )
     return [places[canonical(name)] for name in wanted]

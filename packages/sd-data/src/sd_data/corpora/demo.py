@@ -103,7 +103,9 @@ def generate(
     electrodes = directions(names)
     count = options.windows_per_state * options.n_samples + 2 * round(_MARGIN_S * options.sfreq)
     rng = np.random.default_rng([options.seed, person.number, STATES.index(state)])
-    signal = brain(rng, person, rhythms(person, state, options.effect_scale), electrodes, count, options.sfreq)
+    signal = brain(
+        rng, person, rhythms(person, state, options.effect_scale), electrodes, count=count, sfreq=options.sfreq
+    )
     artefacts = contaminate(rng, signal, electrodes, options.sfreq)
     shifted = [Artefact(found.kind, found.start_s - _MARGIN_S, found.duration_s) for found in artefacts]
     return Signals(names, signal, options.sfreq), shifted

@@ -19,7 +19,12 @@ from sd_data.build.electrodes import expand
 from sd_data.build.recordings import Outcome, Recording, read_signals
 from sd_data.options import EegmatOptions
 
-CHANNELS = tuple(["Fp1", "Fp2", "F3", "F4", "Fz", "F7", "F8", "C3", "C4", "Cz", "P3", "P4", "Pz", "O1", "O2", "T3", "T4", "T5", "T6", "A2-A1"])
+# fmt: off
+CHANNELS = (
+    "Fp1", "Fp2", "F3", "F4", "Fz", "F7", "F8", "C3", "C4", "Cz",
+    "P3", "P4", "Pz", "O1", "O2", "T3", "T4", "T5", "T6", "A2-A1",
+)
+# fmt: on
 """The corpus's own channels: 19 electrodes against linked ears, and the bipolar derivation of the ears."""
 _STATES = {"1": "rest", "2": "arithmetic"}
 _FILE = re.compile(r"(Subject\d+)_([12])\.edf", re.IGNORECASE)

@@ -44,7 +44,13 @@ def rhythms(person: Subject, state: str, effect_scale: float) -> tuple[Rhythm, .
 
 
 def brain(
-    rng: np.random.Generator, person: Subject, played: tuple[Rhythm, ...], electrodes: Floats, count: int, sfreq: float
+    rng: np.random.Generator,
+    person: Subject,
+    played: tuple[Rhythm, ...],
+    electrodes: Floats,
+    *,
+    count: int,
+    sfreq: float,
 ) -> Floats:
     """The potential at the electrodes without artefacts: (electrodes, count) microvolts."""
     lead = reach(electrodes, background_sources(), _BACKGROUND_DEGREES)
