@@ -62,7 +62,7 @@ def judge(
         scores |= bench.scores(name, metric, joint)
     return {
         "scores": scores,
-        "references": {"floor": "real training data", **TITLES},
+        "references": {"floor": "floor (real)", **TITLES},
         "counts": {
             "real": len(real),
             "train": len(train),

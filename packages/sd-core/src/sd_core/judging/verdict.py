@@ -20,7 +20,8 @@ def standing(entry: Entry) -> Standing:
     """Where a score stands beside its floor and the surrogates; empty when it has no value.
 
     The error is |value - ideal|. The floor is reached within `TOLERANCE`; a surrogate is beaten
-    ("closer") or better ("behind") by more than it.
+    ("closer") or better ("behind") by more than it. At the floor, a surrogate that is no closer than
+    the floor itself counts as equal: the difference is chance.
     """
     if entry["value"] is None:
         return {}
@@ -33,6 +34,8 @@ def standing(entry: Entry) -> Standing:
     for name, value in entry["surrogates"].items():
         if value is not None:
             result[name] = _against(error, _error(entry, value))
+            if result[name] == "behind" and result.get("floor") and not _below_floor(entry, value):
+                result[name] = "equal"
     return result
 
 
@@ -55,6 +58,11 @@ def verdict(scores: Mapping[str, Entry]) -> list[str]:
 
 def _error(entry: Entry, value: float) -> float:
     return abs(value - float(entry["ideal"]))
+
+
+def _below_floor(entry: Entry, value: float) -> bool:
+    """Whether a surrogate is clearly closer than real training data: then reaching the floor is no excuse."""
+    return _error(entry, value) * TOLERANCE < _error(entry, entry["floor"])
 
 
 def _rings(entry: Entry) -> bool:
@@ -102,11 +110,11 @@ def _floor(distances: Sequence[Entry]) -> list[str]:
     if not known:
         return []
     if len(reached) == len(known):
-        return [f"As close to held-out recordings as real training data is, on all {len(known)} scores."]
-    if not reached:
-        return [f"On none of {len(known)} scores as close to held-out recordings as real training data is."]
+        return [f"On all {len(known)} scores as close to held-out recordings as real training data is."]
     share = f"{len(reached)} of {len(known)} scores"
-    return [f"As close to held-out recordings as real training data is on {_list(reached)} ({share})."]
+    if not reached:
+        return [f"On {share} as close to held-out recordings as real training data is."]
+    return [f"On {share} as close to held-out recordings as real training data is: {_list(reached)}."]
 
 
 def _beyond(distances: Sequence[Entry]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -175,7 +174,7 @@ def _write(
     path = folder / METRICS
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
     yield path
     if report is not None:
         extras = {"title": loaded.run_dir.name, "curves": curves(loaded.run_dir / HISTORY)}

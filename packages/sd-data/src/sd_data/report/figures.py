@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ def spectra(windows: Mapping[str, Windows]) -> list[Figure]:
 def _spectrum(windows: Mapping[str, Windows], title: str, channels: Sequence[int]) -> Figure:
     drawn = figure()
     axes = drawn.subplots()
-    looks = {
+    looks: dict[str, dict[str, Any]] = {
         "real": {"color": INK, "label": "held-out real"},
         "train": {"color": INK, "linewidth": 1.0, "linestyle": ":", "label": "training (floor)"},
         "generated": {"color": ACCENT, "linestyle": "--", "linewidth": 2.0, "label": "generated"},
@@ -88,13 +89,13 @@ def spectrograms(windows: Windows, rows: Sequence[int], title: str, limits: tupl
     panels = np.atleast_1d(drawn.subplots(len(rows), 1, sharex=True))
     for row, axes in zip(rows, panels, strict=True):
         frequency, time, decibels = _spectrogram(windows, row)
-        image = axes.pcolormesh(time, frequency, decibels, cmap="cividis", vmin=limits[0], vmax=limits[1], rasterized=True)
+        image = axes.pcolormesh(time, frequency, decibels, cmap="cividis", clim=limits, rasterized=True)
         axes.set_ylabel("Hz")
         axes.spines[:].set_visible(False)
     panels[0].set_title(title)
     panels[-1].set_xlabel("seconds")
     colours = drawn.colorbar(image, ax=panels, label="dB", aspect=30, pad=0.02)
-    colours.outline.set_visible(False)  # type: ignore[operator]
+    colours.outline.set_visible(False)
     return drawn
 
 
@@ -128,13 +129,13 @@ def correlations(windows: Mapping[str, Windows]) -> list[Figure]:
 def _matrix(values: NDArray[np.float64], names: Sequence[str], title: str, limits: tuple[float, float]) -> Figure:
     drawn = figure(4.2, 3.7)
     axes = drawn.subplots()
-    image = axes.imshow(values, cmap="cividis", vmin=limits[0], vmax=limits[1])
+    image = axes.imshow(values, cmap="cividis", clim=limits)
     ticks = spread(len(names), 10)
     axes.set_xticks(ticks, [names[i] for i in ticks], rotation=90)
     axes.set_yticks(ticks, [names[i] for i in ticks])
     axes.set_title(title)
     axes.spines[:].set_visible(False)
-    drawn.colorbar(image, ax=axes, shrink=0.8).outline.set_visible(False)  # type: ignore[operator]
+    drawn.colorbar(image, ax=axes, shrink=0.8).outline.set_visible(False)
     return drawn
 
 

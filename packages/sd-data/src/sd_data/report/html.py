@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -13,6 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from sd_core.plugin import NoOptions, Windows
+from sd_data.metrics.bands import posterior
 from sd_data.report import figures
 from sd_data.report.svg import ACCENT, INK, inline, style
 from sd_data.report.tables import card_table, scores_table
@@ -47,7 +47,7 @@ class HtmlReport:
         path = out / NAME
         partial = path.with_suffix(".partial")
         partial.write_text(page(evaluation, windows), encoding="utf-8")
-        os.replace(partial, path)
+        partial.replace(path)
         return path
 
 
@@ -85,8 +85,10 @@ def _section(title: str, note: str, body: str) -> str:
     return f'<section><h2>{title}</h2><p class="note">{note}</p>{body}</section>'
 
 
-def _grid(drawn: Sequence[tuple[Figure, str]]) -> str:
-    return '<div class="grid">' + "".join(f"<figure>{inline(fig, escape(label))}</figure>" for fig, label in drawn) + "</div>"
+def _grid(drawn: Sequence[tuple[Figure, str]], kind: str = "pairs") -> str:
+    """Figures with what they show; `kind` is "pairs" (two in a row) or "triples", on a phone always one."""
+    shown = "".join(f"<figure>{inline(fig, escape(label))}</figure>" for fig, label in drawn)
+    return f'<div class="grid {kind}">{shown}</div>'
 
 
 def _scores(evaluation: Mapping[str, Any]) -> str:
@@ -96,7 +98,7 @@ def _scores(evaluation: Mapping[str, Any]) -> str:
 
 
 def _spectra(windows: Mapping[str, Windows]) -> str:
-    note = "Median over windows; the shaded band and the thin lines hold the middle 80 % of windows, real and generated."
+    note = "Median over windows. The shaded band (real) and the thin lines (generated) hold the middle 80 % of windows."
     drawn = figures.spectra(windows)
     return _section("Spectra", note, _grid([(fig, f"Power spectra {number}") for number, fig in enumerate(drawn)]))
 
@@ -116,13 +118,13 @@ def _waveforms(windows: Mapping[str, Windows]) -> str:
 
 def _spectrograms(windows: Mapping[str, Windows]) -> str:
     real, generated = windows["real"], windows["generated"]
-    rows = figures.spread(len(real), 3)
+    rows, drawn_rows = figures.spread(len(real), 3), figures.spread(len(generated), 3)
     limits = figures.decibel_limits(real, rows)
     drawn = [
         (figures.spectrograms(real, rows, "Held-out real", limits), "Spectrograms, held-out real"),
-        (figures.spectrograms(generated, figures.spread(len(generated), 3), "Generated", limits), "Spectrograms, generated"),
+        (figures.spectrograms(generated, drawn_rows, "Generated", limits), "Spectrograms, generated"),
     ]
-    channel = real.info.channel_names[figures.posterior(real.info.channel_names)[0]]
+    channel = real.info.channel_names[posterior(real.info.channel_names)[0]]
     return _section("Spectrograms", f"Electrode {escape(channel)}, one colour scale for all.", _grid(drawn))
 
 
@@ -131,7 +133,7 @@ def _correlations(windows: Mapping[str, Windows]) -> str:
         return ""
     labels = ("real", "generated", "absolute difference")
     drawn = list(zip(figures.correlations(windows), (f"Correlation matrix, {label}" for label in labels), strict=True))
-    return _section("Correlation between electrodes", "Mean over windows.", _grid(drawn))
+    return _section("Correlation between electrodes", "Mean over windows.", _grid(drawn, "triples"))
 
 
 def _curves(series: Mapping[str, Sequence[Sequence[float]]]) -> str:

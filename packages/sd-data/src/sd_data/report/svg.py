@@ -6,16 +6,16 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 INK = "#010203"
 """Becomes the page's text colour."""
 ACCENT = "#040506"
 """Becomes the page's accent: what was generated."""
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "font.size": 10,
     "axes.edgecolor": INK,
@@ -58,7 +58,7 @@ def inline(drawn: Figure, label: str) -> str:
     """
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": label}):
-        FigureCanvasSVG(drawn).print_svg(buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        drawn.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -15,7 +15,6 @@ MARKS = {
     "beyond": ("◐", "beats both surrogates"),
     "equal": ("○", "like a surrogate"),
     "behind": ("✕", "a surrogate is closer"),
-    "between": ("○", "beats one surrogate"),
     "": ("", ""),
 }
 """Standing -> (sign, words): readable without colour."""
@@ -25,7 +24,7 @@ def scores_table(evaluation: Mapping[str, Any], *, detail: bool) -> str:
     """The scores beside floor and surrogates; with `detail` only the parts and the context."""
     entries = {key: entry for key, entry in evaluation["scores"].items() if bool(entry["detail"]) == detail}
     references: Mapping[str, str] = evaluation["references"]
-    columns = ["Score", "Generated", *(title[:1].upper() + title[1:] for title in references.values()), "", ""]
+    columns = ["Score", "Generated", *map(_capital, references.values()), "", ""]
     head = "".join(f"<th scope=col>{escape(column)}</th>" for column in columns)
     rows = "".join(_row(entry, references) for entry in entries.values())
     return f"<table class=scores><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if entries else ""
@@ -34,14 +33,17 @@ def scores_table(evaluation: Mapping[str, Any], *, detail: bool) -> str:
 def _row(entry: Entry, references: Mapping[str, str]) -> str:
     numbers = {name: entry["floor"] if name == "floor" else entry["surrogates"].get(name) for name in references}
     unit = f" <small>{escape(entry['unit'])}</small>" if entry["unit"] else ""
-    ideal = f" <small>ideal {entry['ideal']:g}</small>" if entry["ideal"] else ""
+    ideal = f" <small>ideal {entry['ideal']:g}, limit {entry['alarm']:g}</small>" if entry["alarm"] is not None else ""
     cells = [f"<th scope=row>{escape(entry['title'])}{unit}{ideal}</th>"]
     cells.append(f'<td class="number ours" data-label="Generated">{_number(entry["value"], entry["note"])}</td>')
     cells += [
-        f'<td class=number data-label="{escape(references[name])}">{_number(value)}</td>' for name, value in numbers.items()
+        f'<td class=number data-label="{escape(_capital(references[name]))}">{_number(value)}</td>'
+        for name, value in numbers.items()
     ]
     sign, words = MARKS[mark(entry)]
-    cells.append(f"<td class=strip>{strip(entry['value'], numbers, entry['ideal'])}</td>")
+    # A guard is compared with its limit, not with others.
+    drawn = "" if entry["alarm"] is not None else strip(entry["value"], numbers, entry["ideal"])
+    cells.append(f"<td class=strip>{drawn}</td>")
     cells.append(f"<td class=mark><b>{sign}</b> {words}</td>")
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -82,11 +84,23 @@ def strip(value: float | None, others: Mapping[str, float | None], ideal: float)
 
 def card_table(card: Mapping[str, Any]) -> str:
     """The model card: a row per fact, in the order given."""
-    rows = "".join(f"<tr><th scope=row>{escape(str(key))}</th><td>{escape(_words(value))}</td></tr>" for key, value in card.items())
-    return f"<table class=card><tbody>{rows}</tbody></table>"
+    rows = (f"<tr><th scope=row>{escape(_title(key))}</th><td>{escape(_words(card[key]))}</td></tr>" for key in card)
+    return f"<table class=card><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _title(key: str) -> str:
+    return {"ema": "EMA", "cfg_scale": "Guidance scale"}.get(key, _capital(key.replace("_", " ")))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value == {}:
+        return "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(_words(item) for item in value)
     if isinstance(value, Mapping):
