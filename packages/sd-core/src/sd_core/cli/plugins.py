@@ -84,15 +84,17 @@ def _kinds_offering(registry: Registry, name: str, kind: str | None) -> list[str
 
 
 def _describe(console: Console, registry: Registry, kind: str, name: str) -> None:
+    from sd_core.config.typewords import default_words, type_words  # here, because the list needs no pydantic
+
     component = registry.find(kind, name)
     console.print(f"[bold]{NOUNS[kind]} {escape(component.name)}[/]  {escape(component.summary)}")
-    console.print(escape(f"  code: {component.factory}{_needs(component)}"))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("option", "default", "what it does"):
-        table.add_column(column, overflow="fold", no_wrap=column == "option")
+    console.print(f"  code: {escape(component.factory)}{_needs(component)}")
+    table = Table(box=None, padding=(0, 0, 0, 2), header_style="bold")
+    for column in ("option", "type", "default", "what it does"):
+        table.add_column(column, no_wrap=column == "option")
     for key, info in registry.options(kind, name).model_fields.items():
-        default = "required" if info.is_required() else repr(info.get_default(call_default_factory=True))
-        table.add_row(escape(key), escape(default), escape(" ".join((info.description or "").split())))
+        about = " ".join((info.description or "").split())
+        table.add_row(key, escape(type_words(info)), escape(default_words(info)), escape(about))
     console.print(table if table.row_count else "  no options")
 
 

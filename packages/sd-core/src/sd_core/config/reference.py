@@ -19,8 +19,8 @@ from sd_core.components import Component
 from sd_core.config.schema import config_schema
 from sd_core.config.sections import Lora, Model, RunConfig
 from sd_core.config.slots import PLACES
-from sd_core.config.typewords import type_words
-from sd_core.config.write import literal, may_be_switched_off, plain
+from sd_core.config.typewords import default_words, type_words
+from sd_core.config.write import may_be_switched_off
 from sd_core.discovery import KINDS, PluginRecord
 from sd_core.errors import SdError
 from sd_core.offers import NAMES
@@ -94,18 +94,11 @@ def _table(fields: Mapping[str, FieldInfo]) -> str:
     rows = ["| key | type | default | what it does |", "|---|---|---|---|"]
     for key, info in fields.items():
         words = type_words(info) + (", or `false`" if may_be_switched_off(info) else "")
+        default = default_words(info)
+        default = default if default in ("required", "none") else f"`{_cell(default)}`"
         about = " ".join((info.description or "").split())
-        rows.append(f"| `{key}` | {_cell(words)} | {_default(info)} | {_cell(about)} |")
+        rows.append(f"| `{key}` | {_cell(words)} | {default} | {_cell(about)} |")
     return "\n".join(rows) + "\n" if fields else ""
-
-
-def _default(info: FieldInfo) -> str:
-    if info.is_required():
-        return "required"
-    value = info.get_default(call_default_factory=True, validated_data={})
-    if isinstance(value, BaseModel):
-        value = plain(value)
-    return "none" if value is None else f"`{_cell(literal(value))}`"
 
 
 def _cell(text: str) -> str:

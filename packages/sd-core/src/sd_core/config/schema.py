@@ -71,6 +71,8 @@ def _at(path: Path, inside: Schema) -> Schema:
 
 def _false_for_none(schema: Any) -> Any:
     """TOML has no null; `false` switches off what has a default."""
+    if schema == {"type": "null"}:
+        return {"const": False}
     if isinstance(schema, dict):
-        return {"const": False} if schema == {"type": "null"} else {k: _false_for_none(v) for k, v in schema.items()}
+        return {key: _false_for_none(inner) for key, inner in schema.items() if (key, inner) != ("default", None)}
     return [_false_for_none(item) for item in schema] if isinstance(schema, list) else schema

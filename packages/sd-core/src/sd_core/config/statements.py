@@ -116,11 +116,17 @@ def duplicates(statements: list[Statement]) -> list[Duplicate]:
     seen: dict[Path, Statement] = {}
     dotted: dict[Path, Statement] = {}
     found: list[Duplicate] = []
+    inside_a_value: Path | None = None
     for statement in statements:
+        if statement.kind == "value" and statement.table == inside_a_value:
+            continue  # its table is the mistake
+        inside_a_value = None
         clash = _clash(statement, seen, dotted)
         if clash is not None:
             path, earlier = clash
             found.append(Duplicate(path, earlier.line, statement.line))
+            if earlier.kind == "value" and statement.kind != "value":
+                inside_a_value = statement.path
             continue
         if statement.kind == "array":  # an element starts anew
             for below in [path for path in seen | dotted if path[: len(statement.path)] == statement.path]:

@@ -1,4 +1,4 @@
-"""The type of a key in the words of TOML."""
+"""The type and the default of a key in the words of TOML."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from sd_core.config.write import literal
+from sd_core.config.write import literal, plain
 
 _PLAIN = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "a multiple of", "min_length": "at least"}
@@ -18,6 +19,16 @@ _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "a multi
 def type_words(info: FieldInfo) -> str:
     """The type of an option with its bounds: "whole number (>= 1)"."""
     return _words(info.annotation) + _bounds(info.metadata)
+
+
+def default_words(info: FieldInfo) -> str:
+    """What holds without the key, as TOML writes it: "required", "none", or the value."""
+    if info.is_required():
+        return "required"
+    value = info.get_default(call_default_factory=True, validated_data={})
+    if isinstance(value, BaseModel):
+        value = plain(value)
+    return "none" if value is None else literal(value)
 
 
 def _words(kind: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -187,7 +188,7 @@ class _Validation:
             found = [(_existing(details, values), details) for details in error.errors(include_url=False)]
         for path, group in groupby(found, key=lambda pair: pair[0]):
             errors = [details for _, details in group]
-            at = place(_named_by_message(path, errors[0], kind))
+            at = place(_named_by_message(path, errors[0], values))
             keys = tuple(key for key in at if isinstance(key, str))
             self.say(_back(keys), self._sentence(keys, at[len(keys) :], errors, vocabulary))
         return None
@@ -214,12 +215,12 @@ def _existing(error: ErrorDetails, values: Any) -> tuple[Any, ...]:
     return tuple(path)
 
 
-def _named_by_message(path: tuple[Any, ...], error: ErrorDetails, kind: type[BaseModel]) -> tuple[Any, ...]:
-    """A check of several options has no place of its own: it stands where the option its message begins with does."""
+def _named_by_message(path: tuple[Any, ...], error: ErrorDetails, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A check of several options has no place of its own: it stands at the first written option that it mentions."""
     if path or error["type"] not in ("value_error", "assertion_error"):
         return path
-    words = str(error.get("ctx", {}).get("error", "")).split()
-    return (words[0],) if words and words[0] in kind.model_fields else path
+    words = re.findall(r"\w+", str(error.get("ctx", {}).get("error", "")))
+    return next(((word,) for word in words if word in values), path)
 
 
 def _back(path: Path) -> Path:

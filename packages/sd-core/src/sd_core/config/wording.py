@@ -44,7 +44,7 @@ def expectation(error: ErrorDetails) -> str | None:
         return _TYPES[kind]
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        return f"{words} {context[name]}"
+        return f"{words} {context[name]:g}"
     return str(context["expected"]) if kind in ("literal_error", "enum") else None
 
 
