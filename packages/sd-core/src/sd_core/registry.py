@@ -105,6 +105,14 @@ class Registry:
         """Package -> version of every plugin in working order, for `plugins.json`."""
         return {record.distribution: record.version for record in self.plugins if record.broken is None}
 
+    def version_of(self, kind: str, name: str) -> str:
+        """Version of the package that offers a component: what a cache of its output depends on.
+
+        Raises:
+            SdError: as `find`.
+        """
+        return self._locate(kind, name)[0].version
+
     def _offers(self, kind: str) -> list[tuple[PluginRecord, Component]]:
         return [(record, component) for record in self.plugins for component in record.components.get(kind, ())]
 

@@ -72,7 +72,7 @@ def find_dataset(run: Run, registry: Registry) -> str:
     if options is None:
         return locate(name, run.config.settings.data_root)
     corpus = registry.create("corpora", name, options)
-    version = registry.find_version("corpora", name)
+    version = registry.version_of("corpora", name)
     return str(cached_corpus(corpus.build, corpus_key(name, options.model_dump(mode="json"), version)))
 
 
