@@ -21,12 +21,7 @@ OFFERS: dict[str, Iterable[Component]] = {
     "trackers": builtin.sd_trackers(),
     "exporters": builtin.sd_exporters(),
 }
-UNWRITTEN = pytest.mark.xfail(raises=ModuleNotFoundError, strict=True, reason="sd_core.exporters is being written")
-ALL = [
-    pytest.param(offer, id=f"{kind}-{offer.name}", marks=[UNWRITTEN] if kind == "exporters" else [])
-    for kind, offers in OFFERS.items()
-    for offer in offers
-]
+ALL = [pytest.param(offer, id=f"{kind}-{offer.name}") for kind, offers in OFFERS.items() for offer in offers]
 
 
 def _resolve(target: str) -> Any:
