@@ -78,7 +78,7 @@ def test_only_known_attributes_contribute() -> None:
 
 def test_a_missing_age_gives_age_weights_a_zero_gradient() -> None:
     conditioner = Attributes(AttributesOptions(width=8), SPACE)
-    _vector(conditioner(_people([1, 0], [0, -1], [nan, nan]))).square().sum().backward()  # type: ignore[no-untyped-call]
+    _vector(conditioner(_people([1, 0], [0, -1], [nan, nan]))).square().sum().backward()
     gradients = [weight.grad for weight in conditioner.fields["age"].parameters()]
     assert gradients
     assert all(gradient is not None and not gradient.any() for gradient in gradients)

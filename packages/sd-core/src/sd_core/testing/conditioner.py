@@ -86,4 +86,4 @@ def _pairs(one: Conditioning, other: Conditioning) -> Iterator[tuple[Tensor, Ten
 def _backward(conditioning: Conditioning) -> None:
     loss = torch.stack([part.square().sum() for part, _ in _pairs(conditioning, conditioning)] or [torch.zeros(())])
     if loss.requires_grad:
-        loss.sum().backward()  # type: ignore[no-untyped-call]
+        loss.sum().backward()

@@ -72,7 +72,7 @@ class ObjectiveContract:
         t = torch.tensor([0.0, 1.0])
         weight = torch.ones((), requires_grad=True)
         objective = self.objective()
-        objective.loss(lambda x, _t: weight * x, x0, noise, t).sum().backward()  # type: ignore[no-untyped-call]
+        objective.loss(lambda x, _t: weight * x, x0, noise, t).sum().backward()
         assert weight.grad is not None
         assert bool(weight.grad.isfinite())
         assert bool(objective.velocity(_shrink, noise, t).isfinite().all())
