@@ -241,7 +241,8 @@ def test_mistakes_in_set_name_the_argument(write: Write, toys: Registry, overrid
 def test_a_corpus_types_its_options(write: Write, toys: Registry) -> None:
     file = write(HEAD.replace("somewhere", "toy-corpus") + "[dataset.extras]\nsorce = 'x'")
     assert said(file, toys) == [
-        "run.toml:5: [dataset.extras] source: is required",
+        "run.toml:5: [dataset.extras] source: is required by the corpus; for a folder of that name write "
+        '[dataset] name = "./toy-corpus"',
         "run.toml:6: [dataset.extras] sorce: is not a key of [dataset.extras]; did you mean 'source'?",
     ]
 

@@ -225,3 +225,9 @@ def test_what_does_nothing_is_said_once(write: Write, toys: Registry) -> None:
 
 def test_a_run_knows_its_file(write: Write, toys: Registry) -> None:
     assert read_run(Path(write(HEAD)), (), toys).file == Path("run.toml")
+
+
+def test_named_metrics_are_written_with_their_options(write: Write, toys: Registry) -> None:
+    run = read_run(write(HEAD), ("evaluation.metrics=['judge', 'referee']",), toys)
+    assert run.config.evaluation.extras == {"judge": {"bands": [1.0, 45.0]}, "referee": {}}
+    assert read_resolved(write(run.to_toml()), (), toys) == run

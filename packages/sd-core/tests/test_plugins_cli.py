@@ -100,5 +100,8 @@ def test_commands_tell_an_error_and_let_a_bug_through(capsys: pytest.CaptureFixt
         command(SdError("name another folder"))
     assert caught.value.code == 2
     assert capsys.readouterr().err == "Error: name another folder\n"
+    with pytest.raises(SystemExit):
+        command(SdError("run.toml:1: this\nrun.toml:2: that"))
+    assert capsys.readouterr().err == "Error:\nrun.toml:1: this\nrun.toml:2: that\n"
     with pytest.raises(KeyError):
         command(KeyError("a bug"))

@@ -17,6 +17,7 @@ def one_sentence(command: Callable[P, R]) -> Callable[P, R]:
     """Decorate the function under `@click.command` (or any other entry point).
 
     An `SdError` becomes its message on stderr and exit code 2; anything else keeps its traceback.
+    A message of several lines starts on a line of its own, so that "file:line" stays clickable.
     Needs no click itself: it works under every command-line library.
     """
 
@@ -25,7 +26,8 @@ def one_sentence(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except SdError as error:
-            print(f"Error: {error}", file=sys.stderr)
+            several = "\n" if "\n" in str(error) else " "
+            print(f"Error:{several}{error}", file=sys.stderr)
             raise SystemExit(2) from None
 
     return run

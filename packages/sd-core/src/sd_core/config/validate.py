@@ -196,6 +196,9 @@ class _Validation:
     def _sentence(self, path: Path, index: tuple[Any, ...], errors: list[ErrorDetails], vocabulary: Vocabulary) -> str:
         if errors[0]["type"] == "extra_forbidden":
             return unknown_key(path, errors[0]["input"], vocabulary)
+        if errors[0]["type"] == "missing" and path[:-1] == CORPUS.extras:
+            corpus = named(self.values, CORPUS)
+            return f'is required by the corpus; for a folder of that name write [dataset] name = "./{corpus}"'
         where = f"value {index[0] + 1} " if index and isinstance(index[0], int) else ""
         return where + wrong_value(errors)
 
@@ -253,7 +256,7 @@ def _completed(config: RunConfig, options: Mapping[Slot, Options], values: Mappi
             sections[section] = extras
         elif len(slot.extras) == 2:
             sections[section] = sections[section].model_copy(update={"extras": extras, **shared})
-        elif table_at(values, slot.extras) or slot.name in table_at(values, slot.key):
+        elif table_at(values, slot.extras) or slot.name in getattr(sections[section], slot.key[-1]):
             every = {**sections[section].extras, slot.name: extras}
             sections[section] = sections[section].model_copy(update={"extras": every})
     return RunConfig.model_construct(**sections)

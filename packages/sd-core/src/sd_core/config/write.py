@@ -65,13 +65,13 @@ def _section(info: FieldInfo) -> type[BaseModel] | None:
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
-    """Tables as TOML text, top level first."""
+    """Tables as TOML text, top level first; a table without keys says nothing and is left out."""
     return "\n".join(_tables(values, ())).lstrip("\n")
 
 
 def _tables(values: Mapping[str, Any], path: Path) -> list[str]:
     leaves = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    lines = [f"\n{table(path)}"] if path and (leaves or not values) else []
+    lines = [f"\n{table(path)}"] if path and leaves else []
     lines += [f"{quoted(key)} = {literal(value)}" for key, value in leaves.items()]
     for key, value in values.items():
         if isinstance(value, Mapping):
