@@ -27,4 +27,5 @@ class Block(nn.Module):
         attended: Tensor = self.attention(modulate(x, shift_a, scale_a), cos, sin)
         x = x + gate_a[:, None] * self.dropout(attended)
         fed: Tensor = self.feedforward(modulate(x, shift_f, scale_f))
-        return x + gate_f[:, None] * self.dropout(fed)
+        out: Tensor = x + gate_f[:, None] * self.dropout(fed)
+        return out
