@@ -68,6 +68,7 @@ def systematic_resample(weights: NDArray[np.float64], n: int, u: float) -> NDArr
         (n,) row numbers, ascending.
     """
     edges = np.cumsum(weights)
-    places = (np.arange(n) + u) * (edges[-1] / n)
+    # Rounding must not carry the last place over the last edge.
+    places = np.minimum((np.arange(n) + u) * (edges[-1] / n), np.nextafter(edges[-1], 0))
     drawn: NDArray[np.int64] = np.searchsorted(edges, places, side="right").astype(np.int64)
-    return np.minimum(drawn, len(weights) - 1)  # rounding may carry the last place onto the last edge
+    return drawn

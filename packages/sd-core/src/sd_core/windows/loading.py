@@ -28,21 +28,27 @@ def load_splits(name: str) -> dict[str, Dataset]:
         return _load_from_hub(name)
     try:
         return _load_saved(path) or _load_files(path)
-    except (OSError, ValueError, RuntimeError) as error:  # what `datasets` raises for damaged or unknown files
+    except (OSError, ValueError, RuntimeError, KeyError) as error:  # what damaged or unknown files raise
         raise SdError(f"the dataset at '{name}' cannot be read: {_first_line(error)}") from error
 
 
 def _load_saved(path: Path) -> dict[str, Dataset]:
     """What `save_to_disk` or `write_windows` left: one folder per split, or a single split."""
-    from datasets import Dataset
-
     if (path / "state.json").is_file():
-        return {"train": Dataset.load_from_disk(str(path))}
+        return {"train": _load_split(path)}
     if (path / "dataset_dict.json").is_file():
         names = json.loads((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
     else:
         names = sorted(state.parent.name for state in path.glob("*/state.json")) if path.is_dir() else []
-    return {name: Dataset.load_from_disk(str(path / name)) for name in names}
+    return {name: _load_split(path / name) for name in names}
+
+
+def _load_split(folder: Path) -> Dataset:
+    from datasets import Dataset
+
+    if not json.loads((folder / "state.json").read_text(encoding="utf-8"))["_data_files"]:
+        return Dataset.from_dict({})  # `datasets` writes an empty split, but cannot read it back
+    return Dataset.load_from_disk(str(folder))
 
 
 def _load_files(path: Path) -> dict[str, Dataset]:
