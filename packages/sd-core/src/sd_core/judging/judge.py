@@ -139,10 +139,15 @@ def _check_geometry(real: Windows, generated: Windows, train: Windows) -> None:
     for role, windows in (("held-out", real), ("generated", generated), ("training", train)):
         if not len(windows):
             raise SdError(f"there are no {role} windows to judge with")
-        if windows.info.channel_names != real.info.channel_names or str(windows.info) != str(real.info):
+        if _geometry(windows) != _geometry(real):
             raise SdError(
-                f"the {role} windows have {windows.info}, the held-out ones {real.info}: they cannot be compared"
+                f"the {role} windows have {windows.info} ({', '.join(windows.info.channel_names)}), the held-out ones "
+                f"{real.info} ({', '.join(real.info.channel_names)}): they cannot be compared"
             )
+
+
+def _geometry(windows: Windows) -> tuple[tuple[str, ...], int, float]:
+    return windows.info.channel_names, windows.info.n_samples, windows.info.sfreq
 
 
 def _describe(real: Windows) -> dict[str, Any]:

@@ -159,6 +159,7 @@ def _card(loaded: LoadedRun, real: Windows, train: Windows, count: int, evaluati
     }
     return {
         **provenance(loaded, count, None),
+        "ema": loaded.ema,
         "conditioning": config.model.conditioning,
         "evaluations_per_example": round(evaluations, 2),
         "subjects": subjects,

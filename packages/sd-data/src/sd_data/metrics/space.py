@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from pyriemann.utils.distance import distance_riemann
-from pyriemann.utils.mean import mean_covariance
+from pyriemann.geometry.distance import distance_riemann
+from pyriemann.geometry.mean import mean_logeuclid
 
 from sd_core.plugin import NoOptions, Score, Windows
 from sd_data.metrics.bands import scalp
@@ -64,6 +64,5 @@ def _mean(covariance: Array, n_samples: int) -> Array:
     window is silent.
     """
     size = covariance.shape[-1]
-    ridge = 1e-6 * np.eye(size)
-    metric = "logeuclid" if n_samples > 2 * size else "euclid"
-    return np.asarray(mean_covariance(covariance + ridge, metric=metric))
+    ridged = covariance + 1e-6 * np.eye(size)
+    return np.asarray(mean_logeuclid(ridged) if n_samples > 2 * size else ridged.mean(0))

@@ -18,6 +18,7 @@ ACCENT = "#040506"
 _STYLE: Any = {
     "svg.fonttype": "none",
     "font.size": 10,
+    "axes.facecolor": "none",
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.titlesize": 10,

@@ -1,0 +1,186 @@
+"""sd-evaluate on a model trained here: files, numbers, refusals, what the terminal shows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sd_core.cli.evaluate import main
+from sd_core.components import Component
+from sd_core.config.read import read_run
+from sd_core.discovery import PluginRecord
+from sd_core.errors import SdError
+from sd_core.options import NoOptions, Options
+from sd_core.registry import Registry
+from sd_core.run.evaluate import curves, evaluate
+from sd_core.run.train import train
+from sd_core.task import Score, Windows
+from sd_core.testing.toys import toy_config, toy_registry, write_toy_windows
+
+
+class SpreadOptions(Options):
+    gain: float = 1.0
+    """Multiplies the score."""
+
+
+class Spread:
+    """A metric: difference of amplitudes."""
+
+    def __init__(self, options: SpreadOptions) -> None:
+        self.gain = options.gain
+        self.scores: Mapping[str, Score] = {"spread": Score("Spread", "uV")}
+
+    def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
+        del train
+        return {"spread": self.gain * float(abs(generated.signal.std() - real.signal.std()))}
+
+
+class TextReport:
+    """A report: the names and sizes of what it was given."""
+
+    def __init__(self, options: NoOptions) -> None:
+        del options
+
+    def __call__(self, evaluation: Mapping[str, Any], windows: Mapping[str, Windows], out: Path) -> Path:
+        sizes = {name: len(shown) for name, shown in windows.items()}
+        path = out / "report.txt"
+        path.write_text(json.dumps([sizes, evaluation["title"], sorted(evaluation["curves"])]))
+        return path
+
+
+def judging_registry() -> Registry:
+    components = {
+        "metrics": (
+            Component(
+                name="spread",
+                summary="s",
+                factory=f"{__name__}:Spread",
+                options=f"{__name__}:SpreadOptions",
+            ),
+            Component(name="absent", summary="s", factory="no:Thing", requires=("no_such_module",), extra="eval"),
+        ),
+        "reports": (Component(name="html", summary="s", factory=f"{__name__}:TextReport"),),
+    }
+    return toy_registry(PluginRecord(name="judges", distribution="judges", version="0", components=components))
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy model after four steps."""
+    folder = tmp_path_factory.mktemp("judged")
+    data = write_toy_windows(folder / "data")
+    config = folder / "run.toml"
+    config.write_text(toy_config(data, evaluation={"num_samples": 8}))
+    registry = judging_registry()
+    train(read_run(config, registry=registry), folder / "run", registry=registry)
+    return folder / "run"
+
+
+def test_it_leaves_metrics_and_a_report_in_the_run(run_dir: Path) -> None:
+    judgement = evaluate(run_dir, registry=judging_registry())
+    assert [path.name for path in judgement.files] == ["metrics.json", "report.txt"]
+    written = json.loads((run_dir / "metrics.json").read_text())
+    assert written == judgement.evaluation
+    assert written["counts"] == {"real": 6, "train": 12, "generated": 8, "compared": 8}
+    entry = written["scores"]["spread"]
+    assert entry["value"] > 0
+    assert entry["floor"] < 10
+    sizes, title, names = json.loads((run_dir / "report.txt").read_text())
+    assert sizes == {"real": 6, "generated": 8, "train": 12}
+    assert title == "run"
+    assert "loss" in names
+
+
+def test_the_card_says_how_it_was_drawn(run_dir: Path, tmp_path: Path) -> None:
+    card = evaluate(run_dir, out=tmp_path, registry=judging_registry()).evaluation["card"]
+    assert card["synthetic"] is True
+    assert card["sampler"] == "heun"
+    assert card["evaluations_per_example"] == 3.0  # two steps of Heun, the last one of first order
+    assert card["subjects"] == {"train": 6, "test": 3}
+    assert card["reference"].startswith("sha256:")
+    assert card["seed"] == 1
+    assert card["ema"] == "0.1"
+
+
+def test_count_folder_and_settings_can_be_changed(run_dir: Path, tmp_path: Path) -> None:
+    overrides = ("inference.denoising_steps=1", "evaluation.report=none", "dataset.test_split=validation")
+    judgement = evaluate(run_dir, out=tmp_path / "new", count=5, overrides=overrides, registry=judging_registry())
+    assert [path.parent for path in judgement.files] == [tmp_path / "new"]
+    assert judgement.evaluation["counts"]["generated"] == 5
+    assert judgement.evaluation["card"]["evaluations_per_example"] == 1.0
+    assert judgement.evaluation["card"]["reference_split"] == "validation"
+
+
+def test_options_of_a_metric_arrive(run_dir: Path, tmp_path: Path) -> None:
+    def value(*overrides: str) -> float:
+        evaluation = evaluate(run_dir, out=tmp_path, overrides=overrides, registry=judging_registry()).evaluation
+        return float(evaluation["scores"]["spread"]["value"])
+
+    assert value("evaluation.extras.spread.gain=10.0") == pytest.approx(10 * value())
+
+
+def test_a_metric_that_cannot_be_used_is_left_out_aloud(run_dir: Path, tmp_path: Path) -> None:
+    (note,) = evaluate(run_dir, out=tmp_path, registry=judging_registry()).evaluation["notes"]
+    assert note.startswith("absent is left out")
+    assert "pip install 'judges[eval]'" in note
+
+
+def test_a_named_metric_that_cannot_be_used_is_refused(run_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(SdError, match="needs no_such_module"):
+        evaluate(run_dir, out=tmp_path, overrides=('evaluation.metrics=["absent"]',), registry=judging_registry())
+
+
+def test_a_split_that_is_not_there_is_refused(run_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(SdError, match="nowhere"):
+        evaluate(run_dir, out=tmp_path, overrides=("dataset.test_split=nowhere",), registry=judging_registry())
+
+
+def test_the_same_run_gives_the_same_file(run_dir: Path, tmp_path: Path) -> None:
+    first, second = (
+        evaluate(run_dir, out=tmp_path / name, registry=judging_registry()).files[0].read_bytes() for name in "ab"
+    )
+    assert first == second
+
+
+def test_the_command_prints_verdict_and_files(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sd_core.run.sample.discover", judging_registry)
+    result = CliRunner().invoke(main, [str(run_dir), "-o", str(tmp_path), "-n", "4"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Spread (uV)" in result.output
+    assert "absent is left out" in result.output
+    assert str(tmp_path / "metrics.json") in result.output
+
+
+def test_a_folder_without_a_run_is_one_sentence(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, [str(tmp_path)])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_help_imports_no_torch() -> None:
+    code = """
+import sys, sd_core.cli.evaluate as command
+try:
+    command.main(["--help"])
+except SystemExit:
+    assert "torch" not in sys.modules
+    assert "numpy" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_curves_are_thinned_and_need_no_log(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.jsonl"
+    assert curves(log) == {}
+    lines = [{"step": step, "loss": step / 7} for step in range(1000)] + [{"step": 1000, "once": 1.0}]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = curves(log)
+    assert list(found) == ["loss"]
+    assert 300 < len(found["loss"]) <= 400

@@ -1,0 +1,103 @@
+"""What the verdict says, by construction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sd_core.judging.verdict import standing, verdict
+
+
+def entry(value: float | None, floor: float = 1.0, phase: float = 1.0, gaussian: float = 2.0, **facts: Any) -> Any:
+    made = {
+        "title": "Kurtosis",
+        "unit": "",
+        "ideal": 0.0,
+        "value": value,
+        "floor": floor,
+        "surrogates": {"phase_randomised": phase, "gaussian": gaussian},
+        "detail": False,
+        "alarm": None,
+        "alarm_means": "",
+        "note": "",
+        **facts,
+    }
+    return made | {"standing": standing(made)}
+
+
+def guard(value: float, **facts: Any) -> Any:
+    return entry(value, ideal=1.0, alarm=0.7, alarm_means="windows are copied", title="Distance", **facts)
+
+
+def test_the_floor_is_reached_within_the_tolerance() -> None:
+    assert entry(1.14)["standing"]["floor"]
+    assert not entry(1.16)["standing"]["floor"]
+
+
+def test_surrogates_are_closer_equal_or_behind() -> None:
+    found = entry(2.0, floor=1.0, phase=1.0, gaussian=2.1)["standing"]
+    assert found == {"floor": False, "phase_randomised": "behind", "gaussian": "equal"}
+    assert entry(0.5)["standing"]["gaussian"] == "closer"
+
+
+def test_the_distance_is_to_the_ideal_on_either_side() -> None:
+    above = entry(1.4, floor=1.2, phase=2.0, gaussian=0.1, ideal=1.0)["standing"]
+    assert above == {"floor": False, "phase_randomised": "closer", "gaussian": "closer"}
+
+
+def test_at_the_floor_chance_does_not_make_a_surrogate_better() -> None:
+    assert entry(1.12, floor=1.0, phase=0.95)["standing"]["phase_randomised"] == "equal"
+    assert entry(1.12, floor=1.0, gaussian=0.45)["standing"]["gaussian"] == "behind"
+
+
+def test_a_guard_rings_on_one_side_only() -> None:
+    assert guard(0.6)["standing"] == {"alarm": True}
+    assert guard(1.9)["standing"] == {"alarm": False}
+    share = entry(0.03, ideal=0.0, alarm=0.02, alarm_means="x")
+    assert share["standing"] == {"alarm": True}
+
+
+def test_an_alarm_comes_first_and_takes_the_rest_back() -> None:
+    sentences = verdict({"a": entry(0.5), "m": guard(0.1)})
+    assert sentences[0].startswith("Warning: windows are copied (distance 0.10, limit 0.70).")
+    assert "say nothing" in sentences[0]
+    assert not any(sentence.startswith("No sign") for sentence in sentences)
+
+
+def test_without_an_alarm_the_guards_are_quoted() -> None:
+    assert "No sign that windows are copied: distance 0.98." in verdict({"m": guard(0.98)})
+
+
+def test_a_surrogate_that_is_closer_is_named() -> None:
+    scores = {
+        "s": entry(1.9, title="Log-spectral distance", gaussian=1.0),
+        "c": entry(3.0, title="Covariance", gaussian=2.0),
+        "k": entry(0.2, title="Kurtosis"),
+    }
+    sentences = verdict(scores)
+    assert "A Gaussian surrogate is still closer on log-spectral distance and covariance." in sentences
+    assert "Closer than both surrogates on kurtosis." in sentences
+    assert "On 1 of 3 scores as close to held-out recordings as real training data is: kurtosis." in sentences
+
+
+def test_a_model_of_second_order_statistics_is_called_that() -> None:
+    sentences = verdict({"k": entry(2.0, floor=0.2, phase=2.0, gaussian=2.0)})
+    assert any(sentence.startswith("No score beats both surrogates") for sentence in sentences)
+    assert "No better than a surrogate on kurtosis." in sentences
+
+
+def test_reaching_every_floor_is_said_in_one_sentence() -> None:
+    assert verdict({"a": entry(0.9), "b": entry(1.0)})[0] == (
+        "On all 2 scores as close to held-out recordings as real training data is."
+    )
+
+
+def test_parts_and_context_do_not_speak() -> None:
+    assert verdict({"a": entry(9.0, detail=True)}) == []
+
+
+def test_what_is_not_defined_is_named() -> None:
+    assert verdict({"a": entry(None, title="Covariance")}) == ["Not defined for these windows: covariance."]
+
+
+def test_abbreviations_keep_their_capitals() -> None:
+    assert "MMD of features" in verdict({"a": entry(0.9, title="MMD of features"), "b": entry(9.0)})[0]

@@ -1,0 +1,69 @@
+"""Every metric of sd-data keeps the contract that core holds strangers to."""
+
+from __future__ import annotations
+
+from sd_core.plugin import NoOptions
+from sd_core.protocols import Metric
+from sd_core.testing.metric import MetricContract
+from sd_data.metrics import amplitude, correlation, memorisation, mmd, space, spectrum
+from sd_data.metrics.options import MemorisationOptions, MmdOptions
+
+
+class TestLogSpectralDistance(MetricContract):
+    def metric(self) -> Metric:
+        return spectrum.log_spectral_distance(NoOptions())
+
+
+class TestBandPower(MetricContract):
+    def metric(self) -> Metric:
+        return spectrum.band_power(NoOptions())
+
+
+class TestAlphaPeak(MetricContract):
+    separates = False
+
+    def metric(self) -> Metric:
+        return spectrum.alpha_peak(NoOptions())
+
+
+class TestKurtosis(MetricContract):
+    separates = False
+
+    def metric(self) -> Metric:
+        return amplitude.kurtosis(NoOptions())
+
+
+class TestAmplitude(MetricContract):
+    def metric(self) -> Metric:
+        return amplitude.amplitude(NoOptions())
+
+
+class TestAutocorrelation(MetricContract):
+    separates = False
+
+    def metric(self) -> Metric:
+        return amplitude.autocorrelation(NoOptions())
+
+
+class TestCovariance(MetricContract):
+    def metric(self) -> Metric:
+        return space.CovarianceDistance(NoOptions())
+
+
+class TestCorrelation(MetricContract):
+    separates = False
+
+    def metric(self) -> Metric:
+        return correlation.correlation(NoOptions())
+
+
+class TestMmd(MetricContract):
+    def metric(self) -> Metric:
+        return mmd.mmd(MmdOptions())
+
+
+class TestMemorisation(MetricContract):
+    separates = False
+
+    def metric(self) -> Metric:
+        return memorisation.Memorisation(MemorisationOptions())
