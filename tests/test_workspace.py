@@ -97,6 +97,18 @@ def test_contracts_close_every_module_of_core_but_the_doors(contract: str, doors
     assert {name.removeprefix("sd_core.") for name in closed} == modules - doors
 
 
+def test_every_module_of_offers_is_held_free_of_torch() -> None:
+    """`plugin.py` and `options.py` are read by every command."""
+    contracts = table(ROOT / "pyproject.toml")["tool"]["importlinter"]["contracts"]
+    held = next(c["source_modules"] for c in contracts if c["name"] == "what a plugin offers is read without torch")
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts[3:])
+        for path in ROOT.glob("packages/*/src/**/*.py")
+        if path.stem in ("plugin", "options", "builtin")
+    }
+    assert modules == set(held)
+
+
 def test_every_make_target_has_a_line_of_help() -> None:
     text = (ROOT / "Makefile").read_text("utf-8")
     phony = re.search(r"^\.PHONY: (.*)$", text, re.M)
