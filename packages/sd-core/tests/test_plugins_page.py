@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,12 +48,26 @@ def test_a_config_names_the_network(wave: Path, toys: Registry, tmp_path: Path) 
 
 
 def test_the_tests_of_the_page_pass(wave: Path) -> None:
-    (wave / "page_tests.py").write_text(files()["tests/test_wave.py"])
-    module = importlib.import_module("page_tests")
-    tests = [test for name, test in vars(module).items() if name.startswith("test_")]
-    assert len(tests) == 2
-    for test in tests:
-        test()
+    page = wave / "test_wave.py"
+    page.write_text(files()["tests/test_wave.py"])
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "not compile",
+        "--rootdir",
+        str(wave),
+        str(page),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=wave, env={**os.environ, "PYTHONPATH": str(wave)}
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\d{2} passed", done.stdout)
 
 
 def test_every_contract_on_the_page_exists() -> None:
