@@ -70,12 +70,13 @@ def test_a_broken_plugin_is_listed_with_its_cause(install: Install) -> None:
     assert shown("acme-broken").output.startswith("acme-broken 1.0 cannot be imported")
 
 
-def test_listing_imports_neither_torch_nor_pydantic() -> None:
+@pytest.mark.parametrize(("command", "arguments"), [("plugins", []), ("train", ["--help"]), ("sample", ["--help"])])
+def test_what_only_talks_starts_fast_and_imports_nothing_heavy(command: str, arguments: list[str]) -> None:
     code = (
         "import sys, time\n"
         "from click.testing import CliRunner\n"
-        "from sd_core.cli.plugins import main\n"
-        "result = CliRunner().invoke(main, [])\n"
+        f"from sd_core.cli.{command} import main\n"
+        f"result = CliRunner().invoke(main, {arguments})\n"
         "assert result.exit_code == 0, result.output\n"
         "heavy = {'torch', 'numpy', 'datasets', 'mne', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
