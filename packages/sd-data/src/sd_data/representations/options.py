@@ -32,5 +32,5 @@ class SpectrogramOptions(Options):
 class DbOnlyOptions(SpectrogramOptions):
     """Magnitudes without phases."""
 
-    griffin_lim_iterations: Annotated[int, Field(ge=1)] = 48
+    griffin_lim_iterations: Annotated[int, Field(ge=1)] = 32
     """Iterations of the fast Griffin-Lim algorithm that invents the phases when decoding."""

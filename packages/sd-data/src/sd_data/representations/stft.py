@@ -73,7 +73,7 @@ class ShortTimeFourier(nn.Module):
         return lifted.reshape(*spectrum.shape[:-2], self.n_samples)
 
     def inconsistency(self, spectrum: Tensor) -> Tensor:
-        """||STFT(iSTFT(S)) - S|| / ||S|| of S (B, channels, height, width): (B,); 0 if S is the spectrum of a signal."""
+        """||STFT(iSTFT(S)) - S|| / ||S|| of S (B, channels, height, width): (B,), 0 for the S of a signal."""
         error = self.analyse(self.synthesise(spectrum)) - spectrum
         whole = (1, 2, 3)
         ratio: Tensor = torch.linalg.vector_norm(error, dim=whole) / torch.linalg.vector_norm(spectrum, dim=whole)
