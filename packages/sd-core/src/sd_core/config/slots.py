@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sd_core.config.sections import Codec, Data, Inference, Model, Objective
+from sd_core.config.sections import Codec, Data, Inference, Logging, Model, Objective
 from sd_core.config.statements import Path
 from sd_core.options import Options
 from sd_core.registry import Registry
@@ -124,7 +124,7 @@ def metric_names(values: Mapping[str, Any], registry: Registry) -> tuple[str, ..
 def tracker_names(values: Mapping[str, Any]) -> tuple[str, ...]:
     """The trackers of a run: those switched on by a key of `[logging]`, then those named."""
     logging = table_at(values, TRACKERS[:-1])
-    switched = [name for key, name in SWITCHES.items() if logging.get(key, key == "tensorboard")]
+    switched = [name for key, name in SWITCHES.items() if logging.get(key, Logging.model_fields[key].default)]
     return tuple(dict.fromkeys((*switched, *_texts(logging.get(TRACKERS[-1])))))
 
 
