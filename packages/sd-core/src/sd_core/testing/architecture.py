@@ -148,6 +148,7 @@ class ArchitectureContract:
         task = self._task(self.shapes[0])
         network, inputs = self._awake(task), _inputs(task)
         plain = network(**inputs)
+        torch.compiler.reset()
         for block in _blocks(network):
             block.compile(backend="aot_eager", fullgraph=True)
         compiled = network(**inputs)
