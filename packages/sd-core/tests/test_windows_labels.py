@@ -37,7 +37,7 @@ def test_a_space_holds_what_is_there(tmp_path: Path) -> None:
     )
     space = label_space(train, ROLES)
     assert space.categories == {"class": ("a", "b"), "gender": ("F", "M")}
-    assert space.numbers == {"age": (40.0, pytest.approx(np.std([20, 40, 60])))}
+    assert space.numbers["age"] == pytest.approx((40.0, np.std([20, 40, 60])))
     assert space.texts == {"caption"}
     labels = label_arrays(train, space, ROLES, [3, 0, 1, 2])
     np.testing.assert_array_equal(labels["class"], [-1, 1, 0, 1])

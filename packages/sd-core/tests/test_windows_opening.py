@@ -145,7 +145,7 @@ def test_a_missing_split_an_empty_one_and_no_content_are_refused(tmp_path: Path)
     path = two_splits(tmp_path / "d", ["s1"], [])
     with pytest.raises(SdError, match=r"no split 'test'; its splits are: train, validation"):
         open_split(path, "test")
-    with pytest.raises(SdError, match="the split 'validation' of .* is empty"):
+    with pytest.raises(SdError, match=r"the split 'validation' of .* is empty"):
         open_split(path, "validation")
     pq.write_table(pa.table({"eeg": [1.0]}), tmp_path / "train.parquet")
     with pytest.raises(SdError, match="neither a column 'signal' nor a column 'image'; its columns are: eeg"):

@@ -38,10 +38,11 @@ class CorpusContract:
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def built(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    @classmethod
+    def built(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """The corpus on disk."""
         out = tmp_path_factory.mktemp("corpus") / "built"
-        request.cls().corpus().build(out)
+        cls().corpus().build(out)
         return out
 
     def test_splits_hold_finite_microvolts(self, built: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import platform
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -51,16 +53,20 @@ def build_corpus(out: Path, plan: Plan) -> None:
     if out.exists():
         raise SdError(f"'{out}' exists already: remove it or name another folder")
     options = plan.options
-    info = SignalInfo(
-        channel_names=plan.channels, n_samples=options.n_samples, sfreq=options.sfreq, reference=options.reference
-    )
     groups = {recording.subject: (recording.gender, recording.health) for recording in plan.recordings}
     subjects = split_subjects(groups, options.split, options.split_seed)
-    report: dict[str, Any] = {"recordings": 0, "windows": 0, "rejected": {}, "skipped": {}}
-    meta = _meta(plan, subjects, report)
-    with _progress(plan) as advance:
-        splits = {split: _rows(plan, info, split, members, report, advance) for split, members in subjects.items()}
-        write_windows(out, splits, info, meta, classes={"label": CLASSES[options.label_from]})
+    with _progress(plan) as advance, _pool(plan.workers) as pool:
+        work = _Build(plan, _info(plan), pool, advance)
+        splits = {split: work.rows(split, frozenset(members)) for split, members in subjects.items()}
+        meta = _meta(plan, subjects, work.report)
+        write_windows(out, splits, work.info, meta, classes={"label": CLASSES[options.label_from]})
+
+
+def _info(plan: Plan) -> SignalInfo:
+    options = plan.options
+    return SignalInfo(
+        channel_names=plan.channels, n_samples=options.n_samples, sfreq=options.sfreq, reference=options.reference
+    )
 
 
 @contextmanager
@@ -72,31 +78,63 @@ def _progress(plan: Plan) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def _rows(  # noqa: PLR0917 (one call, every argument its own)
-    plan: Plan,
-    info: SignalInfo,
-    split: str,
-    members: Iterable[str],
-    report: dict[str, Any],
-    advance: Callable[[], None],
-) -> Iterator[dict[str, Any]]:
-    """The rows of one split, recording by recording; keeps the report."""
-    mine = set(members)
-    recordings = [recording for recording in plan.recordings if recording.subject in mine]
-    overlap = plan.options.overlap if split == "train" else 0.0
-    for outcome in _outcomes(plan, recordings, overlap):
-        advance()
-        recording = outcome.recording
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor | None]:
+    if workers == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass
+class _Build:
+    """One build under way."""
+
+    plan: Plan
+    info: SignalInfo
+    pool: Executor | None
+    advance: Callable[[], None]
+    report: dict[str, Any] = field(
+        default_factory=lambda: {"recordings": 0, "windows": 0, "rejected": {}, "skipped": {}}
+    )
+
+    def rows(self, split: str, subjects: frozenset[str]) -> Iterator[dict[str, Any]]:
+        """The rows of one split, recording by recording; keeps the report."""
+        recordings = [recording for recording in self.plan.recordings if recording.subject in subjects]
+        overlap = self.plan.options.overlap if split == "train" else 0.0
+        for outcome in self._outcomes(recordings, overlap):
+            self.advance()
+            self._count(outcome)
+            for window in outcome.windows:
+                yield _row(outcome.recording, self.info, window, self.plan.options.label_from)
+
+    def _outcomes(self, recordings: Sequence[Recording], overlap: float) -> Iterator[Outcome]:
+        """Outcomes in the order of the recordings, by this process or by several."""
+        if self.pool is None:
+            yield from (self.plan.process(recording, overlap) for recording in recordings)
+            return
+        # Two recordings a worker are under way, so memory does not grow with the corpus.
+        waiting: deque[Future[Outcome]] = deque()
+        for recording in recordings:
+            waiting.append(self.pool.submit(self.plan.process, recording, overlap))
+            if len(waiting) >= 2 * self.plan.workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _count(self, outcome: Outcome) -> None:
         if outcome.problem is not None:
-            if not plan.skip_bad:
+            if not self.plan.skip_bad:
                 raise SdError(f"{outcome.problem} (--skip-bad leaves such recordings out)")
-            report["skipped"][recording.name] = outcome.problem
-            continue
-        report["recordings"] += 1
-        report["windows"] += len(outcome.windows)
-        report["rejected"] = dict(Counter(report["rejected"]) + Counter(outcome.rejected))
-        for window in outcome.windows:
-            yield _row(recording, info, window, plan.options.label_from)
+            self.report["skipped"][outcome.recording.name] = outcome.problem
+            return
+        self.report["recordings"] += 1
+        self.report["windows"] += len(outcome.windows)
+        self.report["rejected"] = dict(Counter(self.report["rejected"]) + Counter(outcome.rejected))
 
 
 def _row(recording: Recording, info: SignalInfo, window: dict[str, Any], label_from: str) -> dict[str, Any]:
@@ -117,26 +155,6 @@ def _row(recording: Recording, info: SignalInfo, window: dict[str, Any], label_f
         "label": getattr(recording, label_from),
         **{name: value for name, value in window.items() if name not in ("signal", "start_s")},
     }
-
-
-def _outcomes(plan: Plan, recordings: Sequence[Recording], overlap: float) -> Iterator[Outcome]:
-    """Outcomes in the order of the recordings, by one process or several."""
-    if plan.workers == 1:
-        for recording in recordings:
-            yield plan.process(recording, overlap)
-        return
-    import multiprocessing
-    from concurrent.futures import Future, ProcessPoolExecutor
-
-    # Two recordings a worker are under way, so memory does not grow with the corpus.
-    waiting: deque[Future[Outcome]] = deque()
-    with ProcessPoolExecutor(plan.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for recording in recordings:
-            waiting.append(pool.submit(plan.process, recording, overlap))
-            if len(waiting) >= 2 * plan.workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _meta(plan: Plan, subjects: Mapping[str, Sequence[str]], report: Mapping[str, Any]) -> dict[str, Any]:
