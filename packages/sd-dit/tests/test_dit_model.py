@@ -60,6 +60,18 @@ def test_tokens_have_no_order() -> None:
     torch.testing.assert_close(network(X, T, tokens=tokens.flip(1)), network(X, T, tokens=tokens), rtol=1e-4, atol=1e-5)
 
 
+def test_patches_answer_at_their_own_place_behind_the_tokens() -> None:
+    """With blocks that are still the identity, a patch reaches its own part of the output only."""
+    network = build(Condition(tokens=7))
+    torch.nn.init.normal_(network.output.weight)
+    tokens, changed = torch.randn(2, 5, 7), X.clone()
+    changed[:, :, 4:, 4:8] += 1
+    difference = (network(changed, T, tokens=tokens) - network(X, T, tokens=tokens)).abs() > 1e-6
+    assert difference[:, :, 4:, 4:8].any()
+    difference[:, :, 4:, 4:8] = False
+    assert not difference.any()
+
+
 @pytest.mark.parametrize("axis", [2, 3])
 def test_patches_have_an_order_on_both_axes(axis: int) -> None:
     """A bag of patches would answer reordered patches with the same answers, reordered."""
