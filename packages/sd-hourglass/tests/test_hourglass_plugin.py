@@ -1,12 +1,8 @@
-"""sd-hourglass installs, is discovered and offers nothing yet."""
+"""sd-hourglass installs, is discovered without heavy imports, and offers nothing yet."""
 
-from importlib.metadata import entry_points
-
-from sd_core import hookspecs
+from sd_core.testing.plugin import PluginContract
 
 
-def test_the_entry_point_loads_and_implements_no_hook() -> None:
-    (entry,) = [e for e in entry_points(group=hookspecs.GROUP) if e.name == "sd-hourglass"]
-    plugin = entry.load()
-    assert plugin.__doc__
-    assert not [name for name in vars(hookspecs) if name.startswith("sd_") and hasattr(plugin, name)]
+class TestPlugin(PluginContract):
+    distribution = "sd-hourglass"
+    offers_nothing = True
