@@ -32,12 +32,13 @@ def print_report(out: Path) -> None:
     for split, summary in meta["splits"].items():
         table.add_row(split, str(len(subjects.get(split, ()))), str(summary["windows"]))
     names = meta["channel_names"]
-    console.print(f"{escape(str(out))}: {len(names)} channels x {meta['n_samples']} samples at {meta['sfreq']:g} Hz")
+    size = f"{len(names)} channels x {meta['n_samples']} samples at {meta['sfreq']:g} Hz"
+    console.print(f"{escape(str(out))}: {size}", soft_wrap=True)
     console.print(table)
     for reason, count in report.get("rejected", {}).items():
-        console.print(f"rejected {count} windows: {escape(reason)}")
+        console.print(f"rejected {count} windows: {escape(reason)}", soft_wrap=True)
     for recording, problem in report.get("skipped", {}).items():
-        console.print(f"left out {escape(recording)}: {escape(problem)}")
+        console.print(f"left out {escape(recording)}: {escape(problem)}", soft_wrap=True)
 
 
 def inspect_dataset(name: str) -> None:
@@ -50,14 +51,14 @@ def inspect_dataset(name: str) -> None:
     splits: Splits = {split: open_split(name, split) for split in load_splits(name)}
     problems: list[str] = []
     first = next(iter(splits.values()))
-    console.print(f"[bold]{escape(name)}[/]  {geometry(first)}")
+    console.print(f"[bold]{escape(name)}[/]  {geometry(first)}", soft_wrap=True)
     console.print(split_table(splits))
     if any(column in first.column_names for column in _LABELS):
         console.print(label_table(splits))
     if isinstance(first, WindowSet):
         console.print(amplitude_table(splits, problems))
     for problem in problems:
-        console.print(f"[red]{escape(problem)}[/]")
+        console.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
     if problems:
         raise SdError(f"'{name}' has {len(problems)} problems (above)")
 

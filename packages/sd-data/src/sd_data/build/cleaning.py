@@ -14,6 +14,8 @@ from sd_data.options import CorpusOptions
 
 _LOWEST_RATE = 90.0
 """Hz; 0.5-45 Hz does not fit below."""
+_HALF_LENGTH = 32
+"""Of the resampling filter, in samples of the slower side; its pass band ends at 9/10 of the Nyquist frequency."""
 
 
 def clean(signals: Signals, channels: tuple[str, ...], options: CorpusOptions, where: str) -> tuple[Signals, Signals]:
@@ -56,13 +58,19 @@ def clean(signals: Signals, channels: tuple[str, ...], options: CorpusOptions, w
 
 
 def resampled(data: NDArray[np.float64], rate: float, target: float) -> NDArray[np.float64]:
-    """Polyphase resampling of (channels, samples); data at the target rate is returned as it is."""
+    """Polyphase resampling of (channels, samples); data at the target rate is returned as it is.
+
+    The filter is longer than SciPy's own, whose stop band of 64 dB turns an amplifier's offset of 20 mV
+    into a tone of 13 uV.
+    """
     ratio = Fraction(target / rate).limit_denominator(2048)
     if ratio == 1:
         return data
-    from scipy.signal import resample_poly
+    from scipy.signal import firwin, resample_poly
 
-    return np.asarray(resample_poly(data, ratio.numerator, ratio.denominator, axis=-1, padtype="line"))
+    factor = max(ratio.numerator, ratio.denominator)
+    taps = firwin(2 * _HALF_LENGTH * factor + 1, 1 / factor, window=("kaiser", 10.0))
+    return np.asarray(resample_poly(data, ratio.numerator, ratio.denominator, axis=-1, window=taps, padtype="mean"))
 
 
 def filtered(data: NDArray[np.float64], options: CorpusOptions) -> NDArray[np.float64]:
