@@ -12,7 +12,7 @@ from sd_core.testing.representation import relative_error
 from sd_core.testing.signals import MemoryWindows, eeg_like
 from sd_data.representations.options import TimeseriesOptions
 from sd_data.representations.preemphasis import deemphasise, emphasise
-from sd_data.representations.timeseries import CLIP, TimeSeries
+from sd_data.representations.timeseries import CLIP, FLOOR, TimeSeries
 
 INFO = SignalInfo(channel_names=("Fz", "Cz", "Pz", "O1", "O2"), n_samples=512, sfreq=125.0)
 
@@ -74,6 +74,7 @@ def test_whitening_inverts_an_average_reference() -> None:
     signal = torch.from_numpy(windows.array)
     x = representation.encode(signal)
     assert float(x.abs().max()) < CLIP
+    assert float(torch.linalg.cond(representation.whitener)) == pytest.approx(FLOOR**-0.5)
     assert float(relative_error(representation.decode(x), signal).max()) < TimeSeries.tolerance
 
 
