@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sd_core.nn.precision import without_autocast
+
 
 class FourierFeatures(nn.Module):
     """cos and sin of t at log-spaced frequencies, 1 to 1000 rad, in float32.
@@ -47,6 +49,6 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """T (B,) in [0, 1] -> (B, width)."""
-        with torch.autocast(t.device.type, enabled=False):
+        with without_autocast(t.device):
             embedded: Tensor = self.mlp(self.fourier(t).to(self.mlp[0].weight.dtype))
         return embedded

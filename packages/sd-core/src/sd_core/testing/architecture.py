@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from sd_core.nn.roles import Role
 from sd_core.task import Condition, GridShape, Task
@@ -189,6 +191,14 @@ class ArchitectureContract:
                 reset()
         hollow.load_state_dict(network.state_dict())
         assert torch.equal(network(**inputs), hollow.eval()(**inputs)), "a buffer outside the state dict was not reset"
+
+    def test_its_costs_are_counted_without_memory(self) -> None:
+        """Built and run on tensors without numbers, as `sd-train --dry-run` does."""
+        task, real = self._task(self.shapes[0]), _inputs(self._task(self.shapes[0]))
+        with FakeTensorMode(), FlopCounterMode(display=False) as counter:
+            inputs = {name: torch.zeros(value.shape) for name, value in real.items()}
+            self._fresh(task)(**inputs).square().sum().backward()
+        assert counter.get_total_flops() > 0, "no operation was counted"
 
     def test_it_says_what_core_asks(self) -> None:
         """The hint is one of two; the optional facts, where given, are true."""
