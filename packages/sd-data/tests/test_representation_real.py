@@ -81,8 +81,8 @@ def test_spectrograms_return_every_window_at_40_db(windows: MemoryWindows, kind:
     representation.fit(MemoryWindows(windows.array[::4], windows.info))
     ratios = torch.cat([signal_to_noise(representation.decode(representation.encode(b)), b) for b in chunks(windows)])
     assert len(ratios) == 279
-    assert float(ratios.min()) > 45
-    assert float(ratios.median()) > 55
+    assert float(ratios.min()) > 55
+    assert float(ratios.median()) > 60
 
 
 def noisy(representation: Spectrogram, windows: MemoryWindows, planes: Tensor) -> float:

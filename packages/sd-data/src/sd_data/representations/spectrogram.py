@@ -81,7 +81,7 @@ class Spectrogram(Fitted):
 
     def decode(self, x: Tensor) -> Tensor:
         """(B * parts, *shape) -> (B, channels, samples) microvolts, without mean."""
-        signal = self.transform.synthesise(self.spectrum(x))
+        signal = self.transform.invert(self.spectrum(x))
         return signal - signal.mean(-1, keepdim=True)
 
     def spectrum(self, x: Tensor) -> Tensor:
