@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,11 @@ PROVENANCE = {"synthetic": True, "model": "toy", "seed": 3}
 
 @pytest.fixture
 def windows() -> Windows:
-    labels = {"age": [31.0, None, 44.5], "gender": ["F", None, "M"], "label": ["rest", "task", "rest"]}
+    labels: dict[str, list[Any]] = {
+        "age": [31.0, None, 44.5],
+        "gender": ["F", None, "M"],
+        "label": ["rest", "task", "rest"],
+    }
     return replace(toy_windows(0, count=3), columns=labels)
 
 

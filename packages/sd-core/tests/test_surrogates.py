@@ -14,7 +14,7 @@ from sd_core.testing.metric import toy_windows
 
 def cross_spectrum(windows: Windows) -> np.ndarray:
     spectrum = np.fft.rfft(windows.signal.astype(float), axis=-1)
-    return np.einsum("nct,ndt->ntcd", spectrum, spectrum.conj())
+    return np.asarray(np.einsum("nct,ndt->ntcd", spectrum, spectrum.conj()))
 
 
 def kurtosis(windows: Windows) -> float:

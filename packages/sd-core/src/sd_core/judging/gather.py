@@ -33,7 +33,7 @@ def usable_metrics(
     """
     metrics: dict[str, Metric] = {}
     notices = []
-    for name in named or registry.names("metrics"):
+    for name in named or _offered(registry):
         try:
             given = options[name] if name in options else registry.options("metrics", name)()
             metrics[name] = registry.create("metrics", name, given)
@@ -44,6 +44,12 @@ def usable_metrics(
     if not metrics:
         raise SdError("no metric is installed: pip install 'sd-data[eval]'")
     return metrics, notices
+
+
+def _offered(registry: Registry) -> list[str]:
+    """All metrics in the order in which their packages offer them: the order of the table."""
+    order = [component.name for plugin in registry.plugins for component in plugin.components.get("metrics", ())]
+    return sorted(registry.names("metrics"), key=lambda name: order.index(name.rpartition(":")[2]))
 
 
 def in_memory(source: WindowSet, most: int, seed: int) -> Windows:

@@ -17,7 +17,7 @@ NAMES = ("Fz", "C3", "C4", "Pz", "O1", "O2")
 
 
 def toy_windows(seed: int, count: int = 24, n_channels: int = 6, n_samples: int = 512, gain: float = 1.0) -> Windows:
-    """EEG-like noise in microvolts: pink, correlated between electrodes, alpha that comes and goes.
+    """EEG-like noise in microvolts: pink, correlated between electrodes, in bursts that no Gaussian has.
 
     Windows of one seed are a person's: amplitude and alpha frequency belong to the seed.
     """
@@ -31,9 +31,9 @@ def toy_windows(seed: int, count: int = 24, n_channels: int = 6, n_samples: int 
     )
     time = np.arange(n_samples) / 125
     phase = rng.uniform(0, 2 * np.pi, (count, 1, 1))
-    waxing = np.exp(np.cos(2 * np.pi * 0.4 * time + phase * 3) * 1.5)
-    alpha = 0.03 * waxing * np.sin(2 * np.pi * (10 + 0.3 * person[0]) * time + phase)
-    signal = 40 * gain * np.exp(0.1 * person[1]) * (common + own + alpha)
+    alpha = 0.02 * np.sin(2 * np.pi * (10 + 0.3 * person[0]) * time + phase)
+    bursts = np.exp(1.2 * np.cos(2 * np.pi * 0.4 * time + 3 * phase))
+    signal = 40 * gain * np.exp(0.1 * person[1]) * bursts * (common + own + alpha)
     info = SignalInfo(channel_names=NAMES[:n_channels], n_samples=n_samples, sfreq=125.0, reference="average")
     return Windows(signal=signal.astype(np.float32), info=info, columns={"subject": [str(seed)] * count})
 

@@ -91,16 +91,17 @@ def nearest(spectra: Spectrum, reference: Spectrum, max_shift: float) -> NDArray
     Returns:
         Distances (n,) between 0 and 2.
     """
-    length = 2 * (len(spectra) + 1)
+    # Twice the critical rate: a copy that lies between two lags still correlates by more than .9.
+    length = 4 * (len(spectra) + 1)
     lags = min(length // 2, round(max_shift * length))
     backwards = np.ascontiguousarray(reference.conj().transpose(0, 2, 1))
     best = np.empty(spectra.shape[1])
     rows = max(1, _PAIRS_AT_ONCE // reference.shape[1])
     for start in range(0, len(best), rows):
         cross = spectra[:, start : start + rows] @ backwards
-        padded = np.concatenate([np.zeros_like(cross[:1]), cross, np.zeros_like(cross[:1])])
+        with_zero = np.concatenate([np.zeros_like(cross[:1]), cross])
         # Over one-sided spectra of unit norm the correlation at lag k is the real part of sum F conj(G) e^{2 pi i k f}.
-        correlation = np.fft.irfft(padded, n=length, axis=0) * (length / 2)
+        correlation = np.fft.irfft(with_zero, n=length, axis=0) * (length / 2)
         within = np.concatenate([correlation[: lags + 1], correlation[length - lags :]])
         best[start : start + rows] = within.max((0, 2))
     return np.asarray(np.sqrt(np.maximum(2 - 2 * best, 0.0)))
