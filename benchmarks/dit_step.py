@@ -10,7 +10,7 @@ import torch
 from diffusers import DiTTransformer2DModel
 from torch import Tensor, nn
 
-from benchmarks.timing import interleaved, show
+from benchmarks.timing import bf16_is_fast, interleaved, show
 from sd_core.plugin import GridShape, Task
 from sd_dit.model import DiT
 from sd_dit.options import DiTOptions
@@ -74,7 +74,11 @@ def main(layers: int, patch: int, batch: int, rounds: int, compile_blocks: bool)
             block.compile()
     x, target = torch.randn(2, batch, 3, 64, 64, device=device)
     t = torch.rand(batch, device=device)
-    for name, precision in (("fp32", torch.float32), ("bf16 autocast", torch.bfloat16)):
+    precisions = {"fp32": torch.float32, "bf16 autocast": torch.bfloat16}
+    if not bf16_is_fast(device):
+        print("bf16 is left out: this processor emulates it")
+        del precisions["bf16 autocast"]
+    for name, precision in precisions.items():
         ways = {"sd-dit": step(ours, x, target, t, precision), "diffusers": step(peer, x, target, t, precision)}
         sizes = " / ".join(f"{sum(p.numel() for p in n.parameters()) / 1e6:.1f} M" for n in (ours, peer))
         title = f"DiT {layers} x {HEADS * HEAD_DIM}, 64x64x3, patch {patch}, batch {batch}, {name}, {sizes} parameters"

@@ -25,6 +25,16 @@ def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int, warmup: i
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether bf16 products are worth timing: processors without them emulate, some 80 times slower."""
+    if device.type != "cpu":
+        return True
+    a, b = torch.randn(2, 256, 256)
+    low = a.bfloat16(), b.bfloat16()
+    medians = interleaved({"fp32": lambda: a @ b, "bf16": lambda: low[0] @ low[1]}, rounds=5)
+    return medians["bf16"] < 2 * medians["fp32"]
+
+
 def _finish() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -63,7 +63,7 @@ def test_a_command_on_a_page_is_accepted(page: str, line: str) -> None:
 
 def _parse(command: click.Command, arguments: list[str]) -> None:
     """Parse without running; raises click.UsageError for a word that is not taken."""
-    context = command.make_context(command.name, list(arguments))
+    command.make_context(command.name, list(arguments))
     if isinstance(command, click.Group):
         name, *rest = arguments
         _parse(command.commands[name], rest)
