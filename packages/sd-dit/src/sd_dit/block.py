@@ -22,7 +22,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.modulation.weight)
 
     def forward(self, x: Tensor, condition: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """X (B, N, width), condition (B, width), rotary tables (N, head_dim) -> (B, N, width)."""
+        """From x (B, N, width), condition (B, width), rotary tables (N, head_dim) -> (B, N, width)."""
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self.modulation(condition).chunk(6, dim=-1)
         attended: Tensor = self.attention(modulate(x, shift_a, scale_a), cos, sin)
         x = x + gate_a[:, None] * self.dropout(attended)

@@ -56,7 +56,7 @@ class DiT(nn.Module):
         nn.init.zeros_(self.output.weight)
 
     def forward(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
-        """X (B, C, H, W), t (B,) in [0, 1], vector (B, D), tokens (B, N, D) -> (B, C, H, W)."""
+        """Predict from x (B, C, H, W), t (B,) in [0, 1], vector (B, D), tokens (B, N, D) -> (B, C, H, W)."""
         condition = F.silu(self._condition(t, vector))
         sequence, prefix = self._sequence(x, tokens)
         cos, sin = self.rope(prefix)
@@ -94,7 +94,7 @@ class DiT(nn.Module):
 
 
 def _patch_embedding(values: int, width: int, bottleneck: int) -> nn.Module:
-    """Fat patches pass through a bottleneck: what is low-dimensional in them is learned first (JiT, section 4.3)."""
+    """Fat patches pass through a bottleneck: what is low-dimensional in them is learned first (JiT, 2025)."""
     if 0 < bottleneck < values and 4 * values > width:
         return nn.Sequential(nn.Linear(values, bottleneck, bias=False), nn.Linear(bottleneck, width, bias=False))
     return nn.Linear(values, width, bias=False)

@@ -22,7 +22,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention with QK-norm (Dehghani 2023, section 3.1) and rotary positions; no biases."""
+    """Multi-head attention with QK-norm (Dehghani 2023) and rotary positions; no biases."""
 
     def __init__(self, heads: int, head_dim: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class SelfAttention(nn.Module):
         self.key_gain = nn.Parameter(torch.ones(head_dim))
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """X (B, N, width), tables (N, head_dim) of `sd_core.nn.rope` -> (B, N, width)."""
+        """From x (B, N, width), tables (N, head_dim) of `sd_core.nn.rope` -> (B, N, width)."""
         query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
         query = rotate(rms_norm(query, self.query_gain), cos, sin)
         key = rotate(rms_norm(key, self.key_gain), cos, sin)

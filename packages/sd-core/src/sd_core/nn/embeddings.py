@@ -31,7 +31,7 @@ class FourierFeatures(nn.Module):
         self.frequencies.copy_(exponents.exp())
 
     def forward(self, t: Tensor) -> Tensor:
-        """T (B,) -> (B, features)."""
+        """Of t (B,) -> (B, features)."""
         angles = t.float()[:, None] * self.frequencies.float()
         return torch.cat([angles.cos(), angles.sin()], dim=1)
 
@@ -48,7 +48,7 @@ class TimeEmbedding(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(features, width, bias=False), nn.SiLU(), nn.Linear(width, width, bias=False))
 
     def forward(self, t: Tensor) -> Tensor:
-        """T (B,) in [0, 1] -> (B, width)."""
+        """Of t (B,) in [0, 1] -> (B, width)."""
         with without_autocast(t.device):
             embedded: Tensor = self.mlp(self.fourier(t).to(self.mlp[0].weight.dtype))
         return embedded

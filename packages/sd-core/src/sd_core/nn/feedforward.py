@@ -24,7 +24,7 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """X (B, N, width) -> (B, N, width)."""
+        """From x (B, N, width) -> (B, N, width)."""
         up, gate = self.gate_up(x).chunk(2, dim=-1)
         out: Tensor = self.down(up * F.silu(gate))
         return out
