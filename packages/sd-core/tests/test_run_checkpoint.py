@@ -79,7 +79,12 @@ def test_rotation_never_touches_steps_after_the_one_just_written(tmp_path: Path)
     for step in (20, 30, 40, 15):
         written = write_checkpoint(tmp_path, step, writer("x"))
     rotate(written, 1)
-    assert [p.name for p in checkpoints(tmp_path)] == ["checkpoint-15", "checkpoint-20", "checkpoint-30", "checkpoint-40"]
+    assert [p.name for p in checkpoints(tmp_path)] == [
+        "checkpoint-15",
+        "checkpoint-20",
+        "checkpoint-30",
+        "checkpoint-40",
+    ]
 
 
 def test_rotation_waits_for_an_intact_successor(tmp_path: Path) -> None:

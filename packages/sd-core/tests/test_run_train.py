@@ -102,9 +102,7 @@ def test_workers_do_not_change_a_run(tmp_path: Path, windows: Path, registry: Re
 def test_batch_and_accumulation_see_the_same_samples(tmp_path: Path, windows: Path, registry: Registry) -> None:
     losses = []
     for batch, micro in ((8, 1), (4, 2), (2, 4)):
-        run = read(
-            windows, registry, dataset={"batch_size": batch}, training={"gradient_accumulation_steps": micro}
-        )
+        run = read(windows, registry, dataset={"batch_size": batch}, training={"gradient_accumulation_steps": micro})
         folder = tmp_path / f"{batch}x{micro}"
         train(run, folder, registry=registry)
         losses.append([json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()])

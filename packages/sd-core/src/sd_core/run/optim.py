@@ -12,6 +12,7 @@ from torch.optim import AdamW, Optimizer
 
 from sd_core.config import sections
 from sd_core.errors import SdError
+from sd_core.run.muon import CpuMuon
 from sd_core.run.network import Network
 
 Schedule = Callable[[int], float]
@@ -40,7 +41,8 @@ def _muon(options: sections.Optimizer, network: Network) -> list[Optimizer]:
             'optimizer.name = "muon" needs an architecture that names its matrices (param_roles); use "adamw"'
         )
     lr = options.muon_learning_rate
-    muon = torch.optim.Muon(
+    on_cpu = all(matrix.device.type == "cpu" for matrix in matrices)
+    muon = (CpuMuon if on_cpu else torch.optim.Muon)(
         [{"params": matrices, "peak_lr": lr}],
         lr=lr,
         weight_decay=options.weight_decay,

@@ -41,12 +41,21 @@ def build_accelerator(options: sections.Training) -> Accelerator:
     """
     if options.mixed_precision == "fp16" and not torch.cuda.is_available():
         raise SdError('training.mixed_precision = "fp16" needs a GPU; use "bf16" or "no" on a CPU')
+    if options.mixed_precision == "bf16" and not torch.cuda.is_available() and not _cpu_has_bf16():
+        _log.warning(
+            "this processor has no bfloat16 instructions and emulates them, many times slower than float32: "
+            "set training.mixed_precision = 'no'"
+        )
     torch.set_float32_matmul_precision(options.matmul_precision)
     if options.deterministic:
         torch.use_deterministic_algorithms(True)
     # Accelerate keeps the first precision of a process; a second run in this process has its own.
     AcceleratorState._reset_state(reset_partial_state=False)
     return Accelerator(mixed_precision=options.mixed_precision)
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[object]]:
