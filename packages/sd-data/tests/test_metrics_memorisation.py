@@ -81,6 +81,14 @@ def test_the_frequency_limit_is_kept() -> None:
     assert judged(mixed, max_frequency=40.0)["memorisation"] > 0.5
 
 
+def test_another_training_set_is_another_reference() -> None:
+    metric = Memorisation(MemorisationOptions())
+    copies = replace(TRAIN, signal=TRAIN.signal[:20].copy(), columns={})
+    assert metric(REAL, copies, TRAIN)["near_copies"] == 1
+    assert metric(REAL, copies, toy_windows(8, 40, n_samples=1024))["near_copies"] == 0
+    assert metric(REAL, copies, TRAIN)["near_copies"] == 1
+
+
 def test_nearest_is_the_definition() -> None:
     """Against shifting in the time domain and correlating, for windows of unit norm."""
     rng = np.random.default_rng(0)

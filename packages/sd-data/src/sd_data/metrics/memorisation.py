@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,18 @@ _PAIRS_AT_ONCE = 16_384
 """Pairs of windows whose cross-correlations are held at a time."""
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """What generated windows are held against."""
+
+    real: weakref.ref[Windows]
+    train: weakref.ref[Windows]
+    whitening: NDArray[np.float32]
+    spectra: Spectrum
+    distances: NDArray[np.float64]
+    """Of the held-out windows to the training windows."""
+
+
 class Memorisation:
     """Distance to the nearest training window, generated over held-out real (EEG.md 3.9).
 
@@ -29,6 +43,7 @@ class Memorisation:
 
     def __init__(self, options: MemorisationOptions) -> None:
         self.options = options
+        self._known: _Reference | None = None
         self.scores: Mapping[str, Score] = {
             "memorisation": Score("Distance to training, median", ideal=1.0, alarm=0.7, alarm_means=COPIED),
             "percentile_1": Score("Distance to training, 1st percentile", ideal=1.0, alarm=0.5, alarm_means=COPIED),
@@ -37,19 +52,24 @@ class Memorisation:
 
     def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
         """Ratios to held-out real windows, and the share nearer than half of those windows' median."""
-        whitening = self._whitening(train)
-        reference = self._spectra(train, whitening)
-        ours, theirs = (
-            nearest(self._spectra(windows, whitening), reference, self._shifts(windows))
-            for windows in (generated, real)
-        )
-        median = max(float(np.median(theirs)), 1e-9)
-        lowest = max(float(np.percentile(theirs, 1)), 1e-9)
+        known = self._against(real, train)
+        ours = nearest(self._spectra(generated, known.whitening), known.spectra, self._shifts(generated))
+        median = max(float(np.median(known.distances)), 1e-9)
+        lowest = max(float(np.percentile(known.distances, 1)), 1e-9)
         return {
             "memorisation": float(np.median(ours)) / median,
             "percentile_1": float(np.percentile(ours, 1)) / lowest,
             "near_copies": float((ours < 0.5 * median).mean()),
         }
+
+    def _against(self, real: Windows, train: Windows) -> _Reference:
+        """The training windows prepared; kept between calls, since every candidate meets the same ones."""
+        if self._known is None or self._known.real() is not real or self._known.train() is not train:
+            whitening = self._whitening(train)
+            spectra = self._spectra(train, whitening)
+            distances = nearest(self._spectra(real, whitening), spectra, self._shifts(real))
+            self._known = _Reference(weakref.ref(real), weakref.ref(train), whitening, spectra, distances)
+        return self._known
 
     def _bins(self, windows: Windows) -> slice:
         """Frequencies compared: above zero, up to the limit, four at least."""

@@ -68,7 +68,7 @@ def page(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
         title=escape(str(evaluation.get("title", "Generated EEG"))),
         css=(source / "page.css").read_text("utf-8"),
         lead=_lead(evaluation, windows["real"]),
-        verdict="<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in evaluation["verdict"]) + "</ul>",
+        verdict=_verdict(evaluation),
         sections="\n".join(section for section in sections if section),
     )
 
@@ -79,6 +79,13 @@ def _lead(evaluation: Mapping[str, Any], real: Windows) -> str:
         f"{counts['compared']} generated windows beside {counts['real']} held-out real ones and {counts['train']} "
         f"training ones; {info.n_channels} channels, {info.n_samples / info.sfreq:.3g} s at {info.sfreq:g} Hz."
     )
+
+
+def _verdict(evaluation: Mapping[str, Any]) -> str:
+    """The sentences, then what was left out or thinned."""
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in evaluation["verdict"])
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in evaluation.get("notes", ()))
+    return f"<ul>{sentences}</ul>{notes}"
 
 
 def _section(title: str, note: str, body: str) -> str:
