@@ -11,6 +11,7 @@ from sd_core.testing.toys import ToyDenoiser, ToyOptions
 
 class NoCondition:
     emits = Condition()
+    roles = frozenset[str]()
 
     def __call__(self, labels: Labels) -> Conditioning:
         return Conditioning()

@@ -14,7 +14,6 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sd-data": {
         "representations": ("timeseries", "db-only", "db-iq", "db-polar"),
         "corpora": ("demo", "eegmat"),
-        "exporters": ("fif", "edf", "bids"),
         "metrics": (
             "log_spectral_distance",
             "band_power",

@@ -94,6 +94,8 @@ class Conditioner(Protocol):
     """Labels to conditioning; an `nn.Module` when it has weights."""
 
     emits: Condition
+    roles: frozenset[str]
+    """The labels it reads: what generated windows are marked with."""
 
     def __call__(self, labels: Labels) -> Conditioning: ...
 

@@ -36,6 +36,7 @@ class Unconditional(nn.Module):
     """The conditioner "none": emits nothing."""
 
     emits = Condition()
+    roles = frozenset[str]()
 
     def __init__(self, options: NoOptions, labels: LabelSpace) -> None:  # noqa: ARG002 - all are built alike
         super().__init__()
@@ -55,6 +56,8 @@ class Classes(nn.Module):
     Raises:
         SdError: the dataset has no class column.
     """
+
+    roles = frozenset({"class"})
 
     def __init__(self, options: ClassesOptions, labels: LabelSpace) -> None:
         super().__init__()
@@ -84,6 +87,7 @@ class Attributes(nn.Module):
     def __init__(self, options: AttributesOptions, labels: LabelSpace) -> None:
         super().__init__()
         self.emits = Condition(vector=options.width)
+        self.roles = frozenset(options.fields)
         self.fields = nn.ModuleDict({field: _field(field, options.width, labels) for field in options.fields})
         self.unknown = nn.Parameter(torch.randn(options.width))
         self._scale = len(options.fields) ** -0.5

@@ -72,7 +72,11 @@ class Previews:
 def save_grid(path: Path, real: Tensor, generated: Tensor) -> None:
     """A PNG with real pictures (B, 3, H, W) in the top row and generated ones below."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [torch.cat(list(pictures.cpu()), dim=2) for pictures in (real, generated)]
-    gap = torch.ones(3, 8, rows[0].shape[2])
-    grid = torch.cat([rows[0], gap, rows[1]], dim=1).clamp(0, 1)
+    rows = [torch.cat(list(_spaced(pictures.cpu())), dim=2) for pictures in (real, generated)]
+    grid = torch.cat(rows, dim=1).clamp(0, 1)
     Image.fromarray((grid.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)).save(path)
+
+
+def _spaced(pictures: Tensor) -> Tensor:
+    """Pictures with a white margin, so that neighbours do not run into each other."""
+    return torch.nn.functional.pad(pictures, (4, 4, 4, 4), value=1.0)

@@ -58,7 +58,8 @@ class LoadedRun:
 
     def split(self, name: str) -> WindowSet | PictureSet:
         """A split of the dataset that the run was trained on."""
-        return open_data(self.run, self.registry).split(name).source
+        data = open_data(self.run, self.registry)
+        return data.train.source if name == self.run.config.dataset.train_split else data.split(name).source
 
 
 def load_run(source: Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> LoadedRun:
@@ -106,7 +107,8 @@ def chosen_average(run: Run, checkpoint: Path) -> str | None:
 def generate(loaded: LoadedRun, count: int, *, seed: int | None = None, tick: Tick | None = None) -> Windows:
     """Draw windows; window i follows from (seed, i) only, not from batches or devices.
 
-    A conditional model is asked for the labels of train windows, drawn at random.
+    A conditional model is asked for the labels of train windows, drawn at random; the windows carry
+    the labels that were asked for and no others.
     """
     parts = loaded.assembly.representation.parts
     drawer = _drawer(loaded, seed)
@@ -118,7 +120,7 @@ def generate(loaded: LoadedRun, count: int, *, seed: int | None = None, tick: Ti
         signals.append(_decode(loaded, drawer, numbers, choice[numbers]))
         if tick is not None:
             tick(len(numbers))
-    return Windows(signal=np.concatenate(signals), info=loaded.info, columns=label_values(loaded.card, choice))
+    return Windows(signal=np.concatenate(signals), info=loaded.info, columns=label_values(loaded, choice))
 
 
 def _drawer(loaded: LoadedRun, seed: int | None) -> Drawer:
@@ -151,10 +153,11 @@ def example_choice(loaded: LoadedRun, count: int, seed: int) -> Tensor:
     return words(seed, Stream.LABELS, torch.arange(count), 1)[:, 0] % kept
 
 
-def label_values(card: TaskCard, choice: Tensor) -> dict[str, list[Any]]:
+def label_values(loaded: LoadedRun, choice: Tensor) -> dict[str, list[Any]]:
     """The requested labels as a dataset writes them: words instead of indices, None for missing."""
-    columns: dict[str, list[Any]] = {}
-    for role, values in card.label_examples.items():
+    card, columns = loaded.card, dict[str, list[Any]]()
+    for role in sorted(loaded.assembly.network.conditioner.roles):
+        values = card.label_examples[role]
         picked = [values[index] for index in choice.tolist()]
         if role in card.labels.categories:
             names = card.labels.categories[role]
@@ -180,6 +183,6 @@ def provenance(loaded: LoadedRun, count: int, seed: int | None) -> dict[str, Any
         "exact_representation": loaded.assembly.representation.exact,
         "ema": loaded.ema,
         "count": count,
-        **inference.model_dump(mode="json", exclude={"extras"}),
+        **inference.model_dump(mode="json", exclude={"extras", "ema"}),
         "seed": inference.seed if seed is None else seed,
     }

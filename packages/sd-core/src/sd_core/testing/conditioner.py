@@ -37,6 +37,9 @@ class ConditionerContract:
         """Three examples whose labels are all missing."""
         raise NotImplementedError
 
+    def test_it_says_which_labels_it_reads(self) -> None:
+        assert self.conditioner().roles == set(self.labels())
+
     def test_it_emits_what_it_says(self) -> None:
         """The widths of `emits` are those of its output, with labels and without."""
         conditioner = self.conditioner()

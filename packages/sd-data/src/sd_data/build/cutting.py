@@ -48,7 +48,8 @@ def cut(
         if reason:
             rejected[reason] += 1
         else:
-            kept.append((seconds, window.astype(np.float32)))
+            # What is left of an offset after the high-pass says nothing about the brain, and spectrograms drop it.
+            kept.append((seconds, (window - window.mean(axis=1, keepdims=True)).astype(np.float32)))
     return kept, dict(rejected)
 
 
