@@ -38,6 +38,7 @@ class ConditionerContract:
         raise NotImplementedError
 
     def test_it_says_which_labels_it_reads(self) -> None:
+        """`roles` names what `labels()` holds."""
         assert self.conditioner().roles == set(self.labels())
 
     def test_it_emits_what_it_says(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from sd_core.discovery import PluginRecord
 from sd_core.options import NoOptions, Options
 from sd_core.registry import Registry, discover
 from sd_core.task import GridShape, SignalInfo, Task, WindowSource
-from sd_core.windows.writing import write_windows
+from sd_core.testing.windows import write_miniature
 
 
 class ToyOptions(Options):
@@ -45,8 +44,8 @@ class ToyDenoiser(nn.Module):
         self.condition = nn.Linear(task.condition.vector, width) if task.condition.vector else None
         self.dropout = nn.Dropout(options.dropout_rate)
 
-    def forward(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
-        """x (B, C, H, W), t (B,) -> (B, C, H, W)."""
+    def forward(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:  # noqa: ARG002 - all are called alike
+        """Predict: x (B, C, H, W), t (B,) -> (B, C, H, W)."""
         shift = self.time(t[:, None])
         if self.condition is not None:
             shift = shift + self.condition(vector)
@@ -72,7 +71,7 @@ class ToyRepresentation(nn.Module):
     parts = 1
     exact = True
 
-    def __init__(self, options: NoOptions, signal: SignalInfo) -> None:
+    def __init__(self, options: NoOptions, signal: SignalInfo) -> None:  # noqa: ARG002 - all are built alike
         super().__init__()
         self.shape = GridShape(1, signal.n_channels, signal.n_samples)
         self.register_buffer("scale", torch.tensor(float("nan")))
@@ -81,7 +80,7 @@ class ToyRepresentation(nn.Module):
         """Take the standard deviation of all windows."""
         self.scale = torch.tensor(float(train.signals(range(len(train))).std()))
 
-    def encode(self, signal: Tensor, part: Tensor | None = None) -> Tensor:
+    def encode(self, signal: Tensor, part: Tensor | None = None) -> Tensor:  # noqa: ARG002 - it has one part
         """(B, channels, samples) -> (B, 1, channels, samples)."""
         return signal[:, None] / self.scale
 
@@ -93,6 +92,9 @@ class ToyRepresentation(nn.Module):
         """Grey: bright is positive."""
         return (x.expand(-1, 3, -1, -1) / 8 + 0.5).clamp(0, 1)
 
+
+TOY_SIGNAL = SignalInfo(channel_names=("Fz", "Cz", "Pz", "Oz"), n_samples=32, sfreq=125.0, reference="average")
+"""Geometry of the toy windows."""
 
 _TOYS: Mapping[str, tuple[Component, ...]] = {
     "architectures": (
@@ -116,34 +118,9 @@ def toy_registry(*more: PluginRecord) -> Registry:
     return Registry((core, PluginRecord(name="toys", distribution="toys", version="0", components=_TOYS), *more))
 
 
-def write_toy_windows(folder: Path, *, train: int = 12, validation: int = 6, test: int = 6, seed: int = 0) -> Path:
-    """A window dataset of 4 channels x 32 samples with all label columns; returns the folder."""
-    info = SignalInfo(channel_names=("Fz", "Cz", "Pz", "Oz"), n_samples=32, sfreq=125.0, reference="average")
-    noise = np.random.default_rng(seed)
-    splits = {}
-    for split, count in {"train": train, "validation": validation, "test": test}.items():
-        splits[split] = [_toy_row(split, number, noise) for number in range(count)]
-    write_windows(folder, splits, info, {"corpus": "toy"})
-    return folder
-
-
-def _toy_row(split: str, number: int, noise: np.random.Generator) -> dict[str, object]:
-    state = ("rest", "task")[number % 2]
-    return {
-        "signal": (noise.normal(scale=10, size=32) + noise.normal(scale=2, size=(4, 32))).astype(np.float32),
-        "corpus": "toy",
-        "subject": f"{split}-{number // 2}",
-        "session": "1",
-        "recording": f"{split}-{number}",
-        "start_s": 0.0,
-        "state": state,
-        "gender": ("F", "M", None)[number % 3],
-        "health": ("H", "PD")[number // 2 % 2],
-        "age": None if number % 5 == 4 else 20.0 + number,
-        "caption": f"{state} EEG",
-        "description": f"EEG of a person at {state}",
-        "label": state,
-    }
+def write_toy_windows(folder: Path) -> Path:
+    """A miniature window dataset with few samples a window; returns the folder."""
+    return write_miniature(folder, TOY_SIGNAL, held_out=6)
 
 
 def toy_config(data: Path, **tables: Mapping[str, object]) -> str:
@@ -165,5 +142,3 @@ def _toml_table(name: str, values: Mapping[str, object]) -> str:
     from sd_core.config.write import to_toml
 
     return to_toml({name: dict(values)}) + "\n"
-
-

@@ -1,4 +1,4 @@
-"""Miniature window datasets for tests: noise in the shape of EEG, with every label."""
+"""Miniature window datasets for tests: noise that electrodes share, in the shape of EEG, with every label."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sd_core.task import SignalInfo
 from sd_core.windows.writing import write_windows
@@ -22,7 +23,7 @@ def made_up_rows(count: int, info: SignalInfo = MINIATURE, *, first_subject: int
     for number in range(count):
         subject, state = first_subject + number // 2, CLASSES["label"][number % 2]
         yield {
-            "signal": 10 * rng.standard_normal((info.n_channels, info.n_samples), dtype=np.float32),
+            "signal": _noise(rng, info),
             "corpus": "miniature",
             "subject": f"S{subject:03d}",
             "session": "1",
@@ -36,6 +37,12 @@ def made_up_rows(count: int, info: SignalInfo = MINIATURE, *, first_subject: int
             "description": f"A window of EEG, {state}.",
             "label": state,
         }
+
+
+def _noise(rng: np.random.Generator, info: SignalInfo) -> NDArray[np.float32]:
+    common = rng.standard_normal(info.n_samples, dtype=np.float32)
+    own = rng.standard_normal((info.n_channels, info.n_samples), dtype=np.float32)
+    return 10 * common + 2 * own
 
 
 def write_miniature(out: Path, info: SignalInfo = MINIATURE, *, train: int = 12, held_out: int = 4) -> Path:
