@@ -29,7 +29,7 @@ endif
 
 demo: install ## train, sample and judge a small model of the demo corpus: runs/demo/report.html
 	$(BIN)/sd-train config/quickstart.toml --output-dir $(DEMO) $$(test ! -e $(DEMO)/run.toml || echo --resume-from-checkpoint latest)
-	$(BIN)/sd-sample $(DEMO) -n 64 --to npz -o $(DEMO)/samples
+	$(BIN)/sd-sample $(DEMO) -n 64 --to npz
 	$(BIN)/sd-evaluate $(DEMO)
 	@echo "report: $(DEMO)/report.html   numbers: $(DEMO)/metrics.json   curves: $(BIN)/tensorboard --logdir $(DEMO)"
 

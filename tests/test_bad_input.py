@@ -34,6 +34,9 @@ checkpoint_interval = 1
 tensorboard = false
 """
 ELECTRODES = [
+    *("Fp1", "Fp2", "F3", "F4", "Fz", "F7", "F8", "C3", "C4", "Cz", "P3", "P4", "Pz"),
+    *("O1", "O2", "T3", "T4", "T5", "T6", "A2-A1"),
+]
     "Fp1",
     "Fp2",
     "F3",
