@@ -37,7 +37,9 @@ def trained(run: Run, registry: Registry, steps: int, folder: Path) -> tuple[Tra
     assembly.to(accelerator.device)
     parts = assembly.representation.parts
     stream = SampleStream(len(data.train.source), run.config.training.seed, parts=parts)
-    trainer = build_trainer(run, registry, accelerator, data, assembly, steps, folder)
+    trainer = build_trainer(
+        run, registry, accelerator=accelerator, data=data, assembly=assembly, total=steps, output_dir=folder
+    )
     split = with_parts(data.train, parts)
     batches = training_batches(split, stream, trainer.shares, (0, steps), workers=0, pin=trainer.device.type == "cuda")
     batch = next(training_batches(split, stream, trainer.shares, (0, 1), workers=0, pin=False))

@@ -62,7 +62,7 @@ def environment() -> dict[str, str]:
 
 
 def sd_train(*arguments: object, processes: int = 1) -> None:
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: PLW1510 - its message is the better one
         command(*arguments, processes=processes), env=environment(), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,10 @@ from sd_core.run.checkpoint import checkpoints, damage, latest, newest, rotate, 
 
 
 def writer(text: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / "weights").write_text(text) and None
+    def write(folder: Path) -> None:
+        (folder / "weights").write_text(text)
+
+    return write
 
 
 def flip_a_bit(path: Path) -> None:

@@ -18,9 +18,9 @@ def test_profile_has_the_width_it_is_named_after() -> None:
     steps = 4000
     weight = [1.0] * steps
     kept = 1.0
-    for t in range(steps, 0, -1):
-        weight[t - 1] = (1 - average.keep(t)) * kept
-        kept *= average.keep(t)
+    for step in range(steps, 0, -1):
+        weight[step - 1] = (1 - average.keep(step)) * kept
+        kept *= average.keep(step)
     w = torch.tensor(weight, dtype=torch.float64)
     t = torch.arange(1, steps + 1, dtype=torch.float64) / steps
     mean = (w * t).sum() / w.sum()

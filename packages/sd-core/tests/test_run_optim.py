@@ -13,10 +13,10 @@ class NoCondition:
     emits = Condition()
     roles = frozenset[str]()
 
-    def __call__(self, labels: Labels) -> Conditioning:
+    def __call__(self, labels: Labels) -> Conditioning:  # noqa: ARG002
         return Conditioning()
 
-    def null(self, count: int) -> Conditioning:
+    def null(self, count: int) -> Conditioning:  # noqa: ARG002
         return Conditioning()
 
 
@@ -36,7 +36,7 @@ def test_decay_falls_on_matrices_only() -> None:
 def test_muon_takes_the_named_matrices_and_adamw_the_rest() -> None:
     net = network()
     muon, adamw = build_optimizers(sections.Optimizer(name="muon"), net)
-    assert muon.param_groups[0]["params"] == [net.denoiser.mix.weight]
+    assert muon.param_groups[0]["params"] == [dict(net.named_parameters())["denoiser.mix.weight"]]
     rest = [p for group in adamw.param_groups for p in group["params"]]
     assert len(rest) == len(list(net.parameters())) - 1
 

@@ -15,9 +15,7 @@ class Options(BaseModel):
     The docstring under each field is its entry in the generated reference.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 class NoOptions(Options):

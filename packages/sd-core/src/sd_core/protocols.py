@@ -12,7 +12,6 @@ from sd_core.task import (
     GridShape,
     Labels,
     Score,
-    SignalInfo,
     Windows,
     WindowSource,
 )
@@ -42,7 +41,7 @@ class Denoiser(Protocol):
     """"sample" or "vector_field": what `prediction_type = "auto"` takes."""
 
     def __call__(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
-        """x (B, C, H, W), t (B,) in [0, 1] with 0 = data; returns the shape of x."""
+        """Predict for x (B, C, H, W) at t (B,) in [0, 1] with 0 = data; returns the shape of x."""
         ...
 
 
@@ -74,9 +73,13 @@ class Representation(Protocol):
         """(B, *shape) -> (B, 3, H, W) in [0, 1], for people."""
         ...
 
-    def state_dict(self) -> dict[str, Tensor]: ...
+    def state_dict(self) -> dict[str, Tensor]:
+        """The statistics, as `nn.Module` gives them."""
+        ...
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> Any: ...
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> Any:
+        """Take the statistics back."""
+        ...
 
 
 class Codec(Protocol):
@@ -85,9 +88,13 @@ class Codec(Protocol):
     shape: GridShape
     """Of a latent."""
 
-    def encode(self, x: Tensor) -> Tensor: ...
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, *grid) -> (B, *shape)."""
+        ...
 
-    def decode(self, latent: Tensor) -> Tensor: ...
+    def decode(self, latent: Tensor) -> Tensor:
+        """(B, *shape) -> (B, *grid)."""
+        ...
 
 
 class Conditioner(Protocol):
@@ -97,7 +104,9 @@ class Conditioner(Protocol):
     roles: frozenset[str]
     """The labels it reads: what generated windows are marked with."""
 
-    def __call__(self, labels: Labels) -> Conditioning: ...
+    def __call__(self, labels: Labels) -> Conditioning:
+        """Labels of B examples -> vector (B, emits.vector) and/or tokens (B, N, emits.tokens)."""
+        ...
 
     def null(self, count: int) -> Conditioning:
         """The one "no condition", used by dropout and by guidance."""
@@ -123,7 +132,9 @@ class Objective(Protocol):
 class Sampler(Protocol):
     """Integrates a velocity from t = 1 to t = 0."""
 
-    def __call__(self, velocity: Velocity, noise: Tensor) -> Tensor: ...
+    def __call__(self, velocity: Velocity, noise: Tensor) -> Tensor:
+        """noise (B, C, H, W) at t = 1 -> x at t = 0."""  # noqa: D403 - the argument's name
+        ...
 
 
 class Metric(Protocol):
@@ -132,19 +143,25 @@ class Metric(Protocol):
     scores: Mapping[str, Score]
     """How to read each number that a call returns."""
 
-    def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]: ...
+    def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
+        """Score `generated` against the held-out `real`; `train` is what the model has seen."""
+        ...
 
 
 class Tracker(Protocol):
     """Sees a training; never steers it."""
 
-    def scalars(self, values: Mapping[str, float], step: int) -> None: ...
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers by name, after an optimizer step."""
+        ...
 
     def images(self, name: str, pictures: Tensor, step: int) -> None:
         """Pictures (B, 3, H, W) in [0, 1]."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Write out what is pending."""
+        ...
 
 
 class Corpus(Protocol):

@@ -19,9 +19,15 @@ from sd_core.cli.errors import one_sentence
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable.")
 @one_sentence
 def main(
-    source: Path, count: int, exporter: str, output_dir: Path | None, seed: int | None, overrides: tuple[str, ...]
+    *,
+    source: Path,
+    count: int,
+    exporter: str,
+    output_dir: Path | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
 ) -> None:
-    """Draw EEG windows from RUN, a run directory or a checkpoint.
+    r"""Draw EEG windows from RUN, a run directory or a checkpoint.
 
     \b
     sd-sample runs/demo -n 64 --to npz

@@ -28,7 +28,7 @@ def main(
     overrides: tuple[str, ...],
     dry_run: bool,
 ) -> None:
-    """Train a diffusion model of EEG as the TOML file CONFIG says.
+    r"""Train a diffusion model of EEG as the TOML file CONFIG says.
 
     \b
     sd-train config/quickstart.toml --output-dir runs/demo

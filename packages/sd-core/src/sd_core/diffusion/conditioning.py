@@ -87,7 +87,7 @@ class Attributes(nn.Module):
     def __init__(self, options: AttributesOptions, labels: LabelSpace) -> None:
         super().__init__()
         self.emits = Condition(vector=options.width)
-        self.roles = frozenset(options.fields)
+        self.roles: frozenset[str] = frozenset(options.fields)
         self.fields = nn.ModuleDict({field: _field(field, options.width, labels) for field in options.fields})
         self.unknown = nn.Parameter(torch.randn(options.width))
         self._scale = len(options.fields) ** -0.5

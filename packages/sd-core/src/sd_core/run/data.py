@@ -37,8 +37,10 @@ class Batch:
         moved = {
             name: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for name, v in self.labels.items()
         }
-        fields = (f.to(device, non_blocking=True) for f in (self.position, self.row, self.part, self.data))
-        return Batch(*fields, labels=moved)
+        position, row, part, data = (
+            field.to(device, non_blocking=True) for field in (self.position, self.row, self.part, self.data)
+        )
+        return Batch(position, row, part, data, moved)
 
     def pin_memory(self) -> Batch:
         """Called by the loader for devices that copy from pinned memory."""
@@ -99,7 +101,7 @@ class _PositionSampler:
         return self._shares.positions(*self._steps)
 
 
-def _as_fetched(batch: Batch) -> Batch:
+def _as_fetched(batch: Any) -> Any:
     return batch
 
 
@@ -112,7 +114,7 @@ def training_batches(
     """
     loader: DataLoader[Batch] = DataLoader(
         _Positions(split, stream),
-        batch_sampler=_PositionSampler(shares, *steps),  # type: ignore[arg-type]
+        batch_sampler=_PositionSampler(shares, *steps),
         num_workers=workers,
         collate_fn=_as_fetched,
         pin_memory=pin,

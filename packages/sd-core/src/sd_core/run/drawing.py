@@ -52,7 +52,7 @@ class Drawer:
                 predicted: Tensor = network(x, t, labels, part=part, dropped=dropped)
             return predicted.float()
 
-        def velocity(x: Tensor, t: float, t_next: float) -> Tensor:
+        def velocity(x: Tensor, t: float, _t_next: float) -> Tensor:
             return objective.velocity(denoise, x, torch.full((len(x),), t, device=x.device))
 
         return velocity

@@ -64,7 +64,8 @@ def _network(run: Run, cost: Cost) -> Iterator[str]:
     tokens = "" if cost.tokens is None else f", {cost.tokens} tokens"
     yield f"network      {run.config.model.name} on {cost.shape}{tokens}"
     yield f"parameters   {cost.parameters:,} ({cost.trainable:,} trained)"
-    yield f"work         {cost.flops / 1e9:,.1f} GFLOP per example, {cost.flops * batch / 1e12:,.2f} TFLOP per micro-batch"
+    work = cost.flops / 1e9
+    yield f"work         {work:,.1f} GFLOP per example, {work * batch / 1e3:,.2f} TFLOP per micro-batch"
     yield (
         f"memory       about {cost.step_bytes(batch) / 2**30:.1f} GiB per process at batch {batch}: "
         f"{cost.state_bytes / 2**30:.1f} weights, gradients, moments and averages, "

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+_Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class StopRequest:
@@ -26,7 +30,7 @@ def stop_on_signal() -> Iterator[StopRequest]:
     request = StopRequest()
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int, _frame: FrameType | None) -> None:
         request.signal = signal.Signals(number)
         _restore(before)
 
@@ -38,6 +42,6 @@ def stop_on_signal() -> Iterator[StopRequest]:
         _restore(before)
 
 
-def _restore(handlers: dict[signal.Signals, object]) -> None:
+def _restore(handlers: Mapping[signal.Signals, _Handler]) -> None:
     for number, handler in handlers.items():
-        signal.signal(number, handler)  # type: ignore[arg-type]
+        signal.signal(number, handler)

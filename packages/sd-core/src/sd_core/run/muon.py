@@ -31,7 +31,8 @@ def orthogonalise(update: Tensor) -> Tensor:
     for _ in range(STEPS):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x if wide is update else x.T
+    found: Tensor = x if wide is update else x.T
+    return found
 
 
 class CpuMuon(torch.optim.Muon):

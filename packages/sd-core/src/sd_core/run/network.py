@@ -7,7 +7,7 @@ not averaged, not clipped and not saved.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ class Network(nn.Module):
         The denoiser names its own (`param_roles`); everything else is a vector when it has at most
         one dimension and an embedding otherwise, so that Muon only moves what an author named.
         """
-        own = getattr(self.denoiser, "param_roles", dict)()
+        own: dict[str, str] = getattr(self.denoiser, "param_roles", dict)()
         roles = {f"denoiser.{name}": role for name, role in own.items()}
         return {
             name: roles.get(name, "vector" if parameter.ndim < 2 else "embedding")
@@ -106,12 +106,12 @@ def _checkpoint(block: nn.Module) -> None:
 
     plain = block.forward
 
-    def forward(*args: object, **kwargs: object) -> object:
+    def forward(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return plain(*args, **kwargs)
         return checkpoint(plain, *args, use_reentrant=False, **kwargs)
 
-    block.forward = forward  # type: ignore[method-assign]
+    block.forward = forward
 
 
 def trainable(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -101,7 +101,7 @@ def build_schedule(options: sections.Scheduler, total_steps: int) -> Schedule:
         return shape(min(1.0, (step - options.warmup_steps) / length), options)
 
     if options.name == "constant":
-        return lambda step: 1.0
+        return lambda _step: 1.0
     return factor
 
 
@@ -112,10 +112,10 @@ def _stable_then_linear(progress: float, options: sections.Scheduler) -> float:
 
 
 _SHAPES: dict[str, Callable[[float, sections.Scheduler], float]] = {
-    "constant": lambda progress, options: 1.0,
-    "constant_with_warmup": lambda progress, options: 1.0,
-    "linear": lambda progress, options: 1.0 - progress,
-    "cosine": lambda progress, options: 0.5 * (1 + math.cos(math.pi * progress)),
+    "constant": lambda _progress, _options: 1.0,
+    "constant_with_warmup": lambda _progress, _options: 1.0,
+    "linear": lambda progress, _options: 1.0 - progress,
+    "cosine": lambda progress, _options: 0.5 * (1 + math.cos(math.pi * progress)),
     "warmup_stable_decay": _stable_then_linear,
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file
+from torch import Tensor
 
 from sd_core.config.read import Run
 from sd_core.errors import SdError
@@ -35,6 +37,6 @@ def start_weights(run: Run, assembly: Assembly) -> None:
     assembly.network.load_state_dict(weights)
 
 
-def _shape(tensors: dict[str, object], name: str) -> tuple[int, ...] | None:
+def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
     tensor = tensors.get(name)
-    return None if tensor is None else tuple(tensor.shape)  # type: ignore[attr-defined]
+    return None if tensor is None else tuple(tensor.shape)

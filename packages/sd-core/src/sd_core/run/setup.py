@@ -78,6 +78,7 @@ def prepare_network(options: sections.Training, assembly: Assembly) -> None:
 def build_trainer(
     run: Run,
     registry: Registry,
+    *,
     accelerator: Accelerator,
     data: OpenData,
     assembly: Assembly,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class TensorBoard:
     """Events for `tensorboard --logdir`."""
 
-    def __init__(self, options: NoOptions, run_dir: Path) -> None:
+    def __init__(self, options: NoOptions, run_dir: Path) -> None:  # noqa: ARG002 - all are built alike
         self._folder = run_dir
         self._purge_step: int | None = None
         self._opened: Any = None
@@ -30,7 +30,7 @@ class TensorBoard:
         if self._opened is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._opened = SummaryWriter(str(self._folder), purge_step=self._purge_step)  # type: ignore[no-untyped-call]
+            self._opened = SummaryWriter(str(self._folder), purge_step=self._purge_step)
         return self._opened
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:

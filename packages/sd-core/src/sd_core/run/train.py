@@ -58,7 +58,9 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
         len(data.train.source), options.seed, parts=assembly.representation.parts, weights=data.weights()
     )
     total = total_steps(options, stream.epoch_size, run.config.dataset.batch_size * accelerator.num_processes)
-    trainer = build_trainer(run, registry, accelerator, data, assembly, total, output_dir)
+    trainer = build_trainer(
+        run, registry, accelerator=accelerator, data=data, assembly=assembly, total=total, output_dir=output_dir
+    )
     if checkpoint is not None:
         trainer.load(checkpoint)
 
@@ -66,7 +68,7 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
     with stop_on_signal() as request:
         trainer.watchers = open_watchers(run, registry, trainer, total, resumed=resume_from is not None)
         try:
-            run_steps(trainer, data, stream, run.config.dataset.num_workers, total, request)
+            run_steps(trainer, data, stream, workers=run.config.dataset.num_workers, total=total, request=request)
         finally:
             if trainer.watchers is not None:
                 trainer.watchers.close()
@@ -95,7 +97,7 @@ def open_watchers(run: Run, registry: Registry, trainer: Trainer, total: int, *,
 
 
 def run_steps(
-    trainer: Trainer, data: OpenData, stream: SampleStream, workers: int, total: int, request: StopRequest
+    trainer: Trainer, data: OpenData, stream: SampleStream, *, workers: int, total: int, request: StopRequest
 ) -> None:
     """The loop: a step, then log, evaluate and save when it is time."""
     options, progress = trainer.options, trainer.state.progress

@@ -79,7 +79,7 @@ def build_trackers(run: Run, registry: Registry, output_dir: Path, resumed_at: i
     ]
     if resumed_at is not None:
         for tracker in trackers:
-            getattr(tracker, "resume", lambda step: None)(resumed_at)
+            getattr(tracker, "resume", lambda _step: None)(resumed_at)
     return trackers
 
 
