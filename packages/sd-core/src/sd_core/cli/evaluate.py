@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sd_core.cli.begin import begin
 from sd_core.cli.errors import one_sentence
 
 
@@ -25,7 +25,7 @@ def main(source: Path, count: int | None, output_dir: Path | None, overrides: tu
     sd-evaluate runs/demo
     sd-evaluate runs/demo -n 512 --set inference.cfg_scale=2.5 -o runs/demo/guided
     """
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    begin()
     from sd_core.run.console import counting
     from sd_core.run.evaluate import evaluate
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import click
 
+from sd_core.cli.begin import begin
 from sd_core.cli.errors import one_sentence
 
 
@@ -35,7 +35,7 @@ def main(
     """
     from sd_core.registry import discover
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    begin()
     registry = discover()
     # The format is looked up first: a typo must not cost the time of sampling.
     write = registry.create("exporters", exporter, registry.options("exporters", exporter)())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import click
 
+from sd_core.cli.begin import begin
 from sd_core.cli.errors import one_sentence
 
 
@@ -37,7 +37,7 @@ def main(
     from sd_core.config.read import read_run
     from sd_core.registry import discover
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    begin()
     registry = discover()
     run = read_run(config, overrides, registry)
     for notice in run.notices:
