@@ -76,7 +76,7 @@ def bare(trainer: Trainer, run: Run, batch: Batch) -> Step:
 @click.command()
 @click.argument("config", default="config/quickstart.toml", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable.")
-@click.option("--rounds", default=30, show_default=True)
+@click.option("--rounds", default=40, show_default=True)
 def main(config: Path, overrides: tuple[str, ...], rounds: int) -> None:
     """Time both on the data and the sizes of CONFIG, with AdamW."""
     registry = discover()
