@@ -36,14 +36,14 @@ def build(  # noqa: PLR0917 (click passes them by name)
     workers: int | None,
     settings: tuple[str, ...],
 ) -> None:
-    r"""Build the corpus NAME as a window dataset, once, for every representation.
+    """Build the corpus NAME as a window dataset, once, for every representation.
 
     \b
     sd-data build eegmat --source ~/eegmat -o data/eegmat
     sd-data build demo -o data/demo --set effect_scale=3
 
     `sd-plugins NAME` lists the options of a corpus.
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from sd_core.plugin import SdError
     from sd_core.registry import discover
     from sd_data.build.choices import read_options

@@ -19,12 +19,12 @@ from sd_core.cli.errors import one_sentence
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable.")
 @one_sentence
 def main(source: Path, count: int | None, output_dir: Path | None, overrides: tuple[str, ...]) -> None:
-    r"""Judge RUN, a run directory or a checkpoint: metrics.json and report.html.
+    """Judge RUN, a run directory or a checkpoint: metrics.json and report.html.
 
     \b
     sd-evaluate runs/demo
     sd-evaluate runs/demo -n 512 --set inference.cfg_scale=2.5 -o runs/demo/guided
-    """
+    """  # noqa: D301 - click wants the backspace itself
     begin()
     from sd_core.run.console import counting
     from sd_core.run.evaluate import evaluate

@@ -27,12 +27,12 @@ def main(
     seed: int | None,
     overrides: tuple[str, ...],
 ) -> None:
-    r"""Draw EEG windows from RUN, a run directory or a checkpoint.
+    """Draw EEG windows from RUN, a run directory or a checkpoint.
 
     \b
     sd-sample runs/demo -n 64 --to npz
     sd-sample runs/demo -n 64 --set inference.denoising_steps=30
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from sd_core.registry import discover
 
     begin()

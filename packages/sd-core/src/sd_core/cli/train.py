@@ -28,12 +28,12 @@ def main(
     overrides: tuple[str, ...],
     dry_run: bool,
 ) -> None:
-    r"""Train a diffusion model of EEG as the TOML file CONFIG says.
+    """Train a diffusion model of EEG as the TOML file CONFIG says.
 
     \b
     sd-train config/quickstart.toml --output-dir runs/demo
     sd-train config/quickstart.toml --output-dir runs/demo --resume-from-checkpoint latest
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from sd_core.config.read import read_run
     from sd_core.registry import discover
 
