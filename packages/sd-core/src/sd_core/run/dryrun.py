@@ -79,15 +79,16 @@ def _time(run: Run, data: OpenData, cost: Cost) -> Iterator[str]:
     steps = total_steps(options, examples, batch)
     done = steps * batch * options.gradient_accumulation_steps
     yield f"run          {steps:,} steps, {done:,} examples, {done / examples:.1f} epochs"
-    yield f"time         {_hours(cost.flops * done)} ({_assumption()})"
+    yield f"time         {_duration(cost.flops * done)} ({_assumption()})"
 
 
 def _time_per_examples(cost: Cost) -> Iterator[str]:
-    yield f"time         {_hours(cost.flops * 100_000)} per 100,000 examples ({_assumption()})"
+    yield f"time         {_duration(cost.flops * 100_000)} per 100,000 examples ({_assumption()})"
 
 
-def _hours(flops: float) -> str:
-    return f"{flops / (A100_PEAK * UTILISATION) / 3600:.2g} h"
+def _duration(flops: float) -> str:
+    seconds = flops / (A100_PEAK * UTILISATION)
+    return f"{seconds:.2g} s" if seconds < 60 else f"{seconds / 3600:.2g} h"
 
 
 def _assumption() -> str:
