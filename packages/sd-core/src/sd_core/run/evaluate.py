@@ -185,8 +185,8 @@ def _write(
 def curves(history: Path) -> dict[str, list[tuple[float, float]]]:
     """The curves of a training from its log: name -> (step, value), thinned; nothing where there is no log."""
     found: dict[str, list[tuple[float, float]]] = {}
-    lines = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
-    for line in lines:
+    text = history.read_text(encoding="utf-8") if history.is_file() else ""
+    for line in text[: text.rfind("\n") + 1].splitlines():  # a killed run may leave half a line at the end
         values = json.loads(line)
         for name, value in values.items():
             if name != "step" and isinstance(value, float):
