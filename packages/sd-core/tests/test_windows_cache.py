@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
 import time
 from pathlib import Path
 
@@ -81,3 +83,26 @@ def test_the_key_follows_options_and_version() -> None:
     }
     assert len(keys) == 4
     assert all(key.partition("-")[0] in {"demo", "other"} for key in keys)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_a_disk_that_takes_nothing_is_one_sentence(number: int) -> None:
+    def full(out: Path) -> None:
+        raise OSError(number, os.strerror(number), str(out))
+
+    with pytest.raises(SdError, match=rf"{os.strerror(number)}.*SIGNAL_DIFFUSION_CACHE"):
+        cached_corpus(full, "demo-1")
+
+
+def test_a_file_in_the_place_of_the_cache_is_one_sentence(root: Path, tmp_path: Path) -> None:
+    root.write_text("")
+    with pytest.raises(SdError, match="SIGNAL_DIFFUSION_CACHE"):
+        cached_corpus(Builder(tmp_path / "log"), "demo-1")
+
+
+def test_what_a_corpus_does_not_find_stays_a_bug() -> None:
+    def lost(out: Path) -> None:
+        (out / "not there" / "file").write_text("")
+
+    with pytest.raises(FileNotFoundError):
+        cached_corpus(lost, "demo-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,11 @@ from typing import Any
 from filelock import FileLock
 
 from sd_core.errors import SdError
+
+_THE_USERS = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EEXIST, errno.ENOTDIR}
+)
+"""What a disk says that is not ours, read-only or full, or where a file stands in the folder's place."""
 
 
 def corpus_key(name: str, options: Mapping[str, Any], version: str) -> str:
@@ -33,7 +39,7 @@ def cached_corpus(build: Callable[[Path], None], key: str) -> Path:
         key: From `corpus_key`.
 
     Raises:
-        SdError: the cache folder cannot be written.
+        SdError: the cache folder cannot be written, or its disk is full.
     """
     target = cache_root() / key
     if target.is_dir():
@@ -43,9 +49,12 @@ def cached_corpus(build: Callable[[Path], None], key: str) -> Path:
         with FileLock(target.with_name(f"{key}.lock")):
             if not target.is_dir():
                 _build_beside(build, target)
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in _THE_USERS:  # the corpus did not find something: a bug of its own
+            raise
         raise SdError(
-            f"cannot write to '{target.parent}'; point SIGNAL_DIFFUSION_CACHE at a folder of yours"
+            f"cannot write to '{target.parent}' ({error.strerror}); point SIGNAL_DIFFUSION_CACHE at a folder of yours "
+            "on a disk with room"
         ) from error
     return target
 
