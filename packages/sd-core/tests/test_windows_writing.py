@@ -152,3 +152,42 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
     write_windows(tmp_path / "d", {"train": counted()}, info, {}, classes=CLASSES)
     assert max(most) < 60  # 16 MiB are 25 windows of this size; two batches may overlap
     assert json.loads((tmp_path / "d" / "windows.json").read_text())["splits"]["train"]["windows"] == 70
+
+
+def labelled(values: list[Any]) -> Any:
+    for row, value in zip(made_up_rows(len(values)), values, strict=True):
+        yield {**row, "note": value}
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([None, 3, 4], "int64"),
+        ([1, 2.5, None], "float64"),
+        ([None, np.float32(1.5), np.int64(2)], "float64"),
+        ([None, True, False], "bool"),
+        ([None, np.bool_(True), False], "bool"),
+        ([None, "a", "b"], "string"),
+        ([None, None, None], "string"),
+    ],
+)
+def test_a_column_has_the_type_of_all_its_first_values(values: list[Any], kind: str, tmp_path: Path) -> None:
+    write(tmp_path / "d", labelled(values))
+    loaded = datasets.load_from_disk(str(tmp_path / "d"))["train"]
+    assert loaded.features["note"].dtype == kind
+    assert loaded["note"][:] == values
+
+
+@pytest.mark.parametrize("values", [["a", 1], [True, 1], [True, 1.5]])
+def test_a_column_of_several_kinds_is_refused_by_name(values: list[Any], tmp_path: Path) -> None:
+    with pytest.raises(SdError, match="the column 'note' began as string"):
+        write(tmp_path / "d", labelled(values))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_column_that_changes_after_the_first_batch_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sd_core.windows.writing._BATCH_BYTES", 1)
+    with pytest.raises(SdError, match="the column 'note' began as int64"):
+        write(tmp_path / "d", labelled([1, 2.5]))

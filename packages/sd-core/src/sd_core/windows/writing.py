@@ -49,8 +49,8 @@ def write_windows(
         classes: Columns stored as class labels -> their values in index order.
 
     Raises:
-        SdError: `out` exists or cannot be written, the disk is full, a split is empty, or a window is not
-            finite or not of the geometry.
+        SdError: `out` exists or cannot be written, the disk is full, a split is empty, a window is not
+            finite or not of the geometry, or a column mixes kinds of values.
     """
     if out.exists():
         raise SdError(f"'{out}' exists already: remove it or name another folder")
@@ -100,7 +100,7 @@ class _SplitWriter:
         try:
             for batch in _batches(rows, per_batch):
                 signals = np.stack([self._checked(row, count + i) for i, row in enumerate(batch)])
-                features = features or _features(batch[0], self._info, self._classes)
+                features = features or _features(batch, self._info, self._classes)
                 with _disk_errors(self._folder):
                     writer = writer or pa.ipc.new_stream(sink, features.arrow_schema)
                     writer.write_batch(_record_batch(batch, signals, features))
@@ -142,20 +142,32 @@ def _batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapp
         yield batch
 
 
-def _features(row: Mapping[str, Any], info: SignalInfo, classes: Mapping[str, tuple[str, ...]]) -> Features:
-    """Column types: from the first row, for a column whose first value is missing text is assumed."""
+def _features(batch: list[Mapping[str, Any]], info: SignalInfo, classes: Mapping[str, tuple[str, ...]]) -> Features:
+    """Column types, from the first batch."""
     from datasets import Array2D, ClassLabel, Features, Value
 
-    kinds = {bool: "bool", int: "int64", float: "float64"}
     columns: dict[str, Any] = {"signal": Array2D((info.n_channels, info.n_samples), "float32")}
-    for name, value in row.items():
+    for name in batch[0]:
         if name in classes:
             columns[name] = ClassLabel(names=list(classes[name]))
-        elif name == "age":  # often missing, even in the first row
+        elif name == "age":  # often missing, even in a whole batch
             columns[name] = Value("float32")
         elif name != "signal":
-            columns[name] = Value(kinds.get(type(value), "string"))
+            columns[name] = Value(_kind([row.get(name) for row in batch]))
     return Features(columns)
+
+
+def _kind(values: list[Any]) -> str:
+    """The narrowest type that holds all values; text where all are missing or of several kinds."""
+    types = {type(value) for value in values if value is not None}
+    for kind, members in (
+        ("bool", (bool, np.bool_)),
+        ("int64", (int, np.integer)),
+        ("float64", (int, float, np.integer, np.floating)),
+    ):
+        if types and all(issubclass(each, members) and (each is not bool or kind == "bool") for each in types):
+            return kind
+    return "string"
 
 
 def _record_batch(batch: list[Mapping[str, Any]], signals: Any, features: Features) -> pa.RecordBatch:
@@ -174,8 +186,18 @@ def _record_batch(batch: list[Mapping[str, Any]], signals: Any, features: Featur
         names = getattr(features[field.name], "names", None)
         if names is not None:
             values = [None if value is None else names.index(value) for value in values]
-        arrays.append(pa.array(values, type=field.type))
+        arrays.append(_array(field.name, values, field.type))
     return pa.record_batch(arrays, schema=schema)
+
+
+def _array(name: str, values: list[Any], kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, type=kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise SdError(
+            f"the column '{name}' began as {kind} and cannot hold a later value ({error}): "
+            "give it values of one kind in every window, None where they are missing"
+        ) from error
 
 
 def _write_state(folder: Path, split: str, features: Features, fingerprint: str) -> None:
