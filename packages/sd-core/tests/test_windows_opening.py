@@ -57,6 +57,14 @@ def test_an_imagefolder_with_metadata_trains_as_it_is(tmp_path: Path) -> None:
     assert len(open_split(tmp_path / "old", "validation")) == 2
 
 
+def test_a_moved_imagefolder_is_the_same_and_an_edited_one_is_not(tmp_path: Path) -> None:
+    here = open_split(imagefolder(tmp_path / "old"), "train").fingerprint
+    moved = (tmp_path / "old").rename(tmp_path / "elsewhere")
+    assert open_split(moved, "train").fingerprint == here
+    (moved / "train" / "2.png").write_bytes(png(255 - PIXELS[2]))
+    assert open_split(moved, "train").fingerprint != here
+
+
 def test_gray_pictures_have_one_channel(tmp_path: Path) -> None:
     pictures = open_split(imagefolder(tmp_path / "old", gray=True), "validation")
     assert isinstance(pictures, PictureSet)
