@@ -11,14 +11,12 @@ from sd_core.task import GridShape
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_come_back_to_the_bit(channels: int) -> None:
+def test_pictures_keep_every_shade(channels: int) -> None:
     representation = StoredPictures(GridShape(channels, 16, 16))
     pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(2, channels, -1, -1)
     x = representation.encode(pixels)
     assert x.dtype == torch.float32
     assert (float(x.min()), float(x.max())) == (-1.0, 1.0)
-    assert torch.equal(representation.pixels(x), pixels)
-    assert torch.equal(representation.pixels(3 * x)[0, 0, 0, :2], torch.zeros(2, dtype=torch.uint8))
     picture = representation.picture(x)
     assert picture.shape == (2, 3, 16, 16)
     torch.testing.assert_close(picture, pixels.float().expand(-1, 3, -1, -1) / 255)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from sd_core.errors import SdError
@@ -10,7 +9,7 @@ from sd_core.task import GridShape, WindowSource
 
 
 class StoredPictures(nn.Module):
-    """8-bit pictures (B, C, H, W) as floats in [-1, 1] and back; never EEG again.
+    """8-bit pictures (B, C, H, W) as floats in [-1, 1]; never EEG again.
 
     The shape is that of the dataset's pictures; there are no options and no statistics.
     """
@@ -28,10 +27,6 @@ class StoredPictures(nn.Module):
     def encode(self, signal: Tensor, part: Tensor | None = None) -> Tensor:  # noqa: ARG002 - pictures have one part
         """Pictures, uint8 (B, C, H, W) -> float32 in [-1, 1]."""
         return signal.float() / 127.5 - 1
-
-    def pixels(self, x: Tensor) -> Tensor:
-        """The inverse of encode: (B, C, H, W) -> uint8, rounded, clipped at black and white."""
-        return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
     def decode(self, x: Tensor) -> Tensor:
         """Refused.
