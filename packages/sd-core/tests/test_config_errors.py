@@ -45,7 +45,10 @@ def said(file: str, toys: Registry, *overrides: str) -> list[str]:
             "[conditioning]\nqqq = 1",
             "6: [conditioning] qqq: is not a key of [conditioning], which has no keys",
         ),
-        ("[model.lora]\nrang = 1", "6: [model.lora] rang: is not a key of [model.lora]; did you mean 'rank'?"),
+        ("[model.lora]\nrank = 1", "5: [model.lora]: adapters are not built yet; remove the table"),
+        ("[model.lora]\nrang = 1", "5: [model.lora]: adapters are not built yet; remove the table"),
+        ("lora = {rank = 4}", "5: [model.lora]: adapters are not built yet; remove the table"),
+        ("lora = false", None),
         (
             "[model.extras]\nprediction_type = 'sample'",
             "6: [model.extras] prediction_type: is not a key of [model.extras]; it belongs in [objective]",
@@ -59,6 +62,18 @@ def said(file: str, toys: Registry, *overrides: str) -> list[str]:
         ("[training]\nepochs = 0", "6: [training] epochs: must be at least 1, not 0"),
         ("[inference]\ncfg_scale = true", "6: [inference] cfg_scale: must be a number, not true"),
         ("[inference]\ncfg_scale = nan", "6: [inference] cfg_scale: must be a finite number, not nan"),
+        (
+            "[inference]\ncfg_scale = 2.5",
+            "6: [inference] cfg_scale: inference.cfg_scale = 2.5 needs a condition to guide by, and "
+            'model.conditioning is "none"; leave it at 1, or name a conditioner',
+        ),
+        (
+            "conditioning = 'toys:none'\n[inference]\ncfg_scale = 0",
+            "7: [inference] cfg_scale: inference.cfg_scale = 0 needs a condition to guide by, and "
+            'model.conditioning is "toys:none"; leave it at 1, or name a conditioner',
+        ),
+        ("conditioning = 'classes'\n[inference]\ncfg_scale = 2.5", None),
+        ("[inference]\nguidance = 'cgf'", "6: [inference] guidance: must be 'cfg', not 'cgf'; did you mean 'cfg'?"),
         ("[inference]\nsampler = 3", "6: [inference] sampler: must be text in quotes, not 3"),
         ("[training]\ndeterministic = 1", "6: [training] deterministic: must be true or false, not 1"),
         ("[dataset.extras]\n", None),
@@ -105,7 +120,7 @@ def said(file: str, toys: Registry, *overrides: str) -> list[str]:
         ),
         (
             "[evaluation.extras.juge]\nbands = []",
-            "5: [evaluation.extras] juge: 'juge' is not one of the run's metrics; did you mean 'judge'?",
+            "5: [evaluation.extras.juge]: 'juge' is not one of the run's metrics; did you mean 'judge'?",
         ),
         (
             "[evaluation.extras.judge]\nband = []",
@@ -117,7 +132,7 @@ def said(file: str, toys: Registry, *overrides: str) -> list[str]:
         ),
         (
             "[dataset.extras]\nsource = 'x'",
-            "5: [dataset] extras: are options of a corpus, and 'somewhere' is none (installed: demo, toy-corpus)",
+            "5: [dataset.extras]: are options of a corpus, and 'somewhere' is none (installed: demo, toy-corpus)",
         ),
     ],
 )

@@ -24,9 +24,6 @@ pretrained = 'C:\\models "new"'
 cfg_dropout = 0.25
 depth = 7
 patch_size = ["all", 16]
-[model.lora]
-rank = 4
-target_modules = ["to_q"]
 [conditioning]
 width = 16
 [objective]
@@ -221,6 +218,20 @@ def test_what_does_nothing_is_said_once(write: Write, toys: Registry) -> None:
     )
     assert read_run("run.toml", ("model.extras.cfg_dropout=0.0",), toys).notices[0].startswith("[model] revision")
     assert "cfg_dropout" not in str(read_run("run.toml", ("model.conditioning=classes",), toys).notices)
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "dropout", "scale"), [("classes", 0, 2), ("classes", 0.1, 2), ("classes", 0, 1), ("none", 0, 1)]
+)
+def test_guidance_by_an_untrained_null_is_noted(
+    write: Write, toys: Registry, conditioning: str, dropout: float, scale: float
+) -> None:
+    text = f"{HEAD}conditioning = '{conditioning}'\n[model.extras]\ncfg_dropout = {dropout}\n[inference]\n"
+    run = read_run(write(f"{text}cfg_scale = {scale}"), (), toys)
+    note = (
+        "cfg_scale = 2 guides away from the null condition, which cfg_dropout = 0 leaves untrained on labelled examples"
+    )
+    assert run.notices == ((note,) if (conditioning, dropout, scale) == ("classes", 0, 2) else ())
 
 
 def test_a_run_knows_its_file(write: Write, toys: Registry) -> None:

@@ -35,10 +35,13 @@ class Problem:
     path: Path
     what: str
     """The end of a sentence that begins with the key."""
+    is_table: bool = False
+    """What is wrong is the table, "[model.lora]", not a key of the one above."""
 
     def __str__(self) -> str:
-        place = "" if self.path == self.origin.path or not self.path else f"{written(self.path)}: "
-        return f"{self.origin}: {place}{self.what}"
+        if self.path == self.origin.path or not self.path:
+            return f"{self.origin}: {self.what}"
+        return f"{self.origin}: {table(self.path) if self.is_table else written(self.path)}: {self.what}"
 
 
 def report(problems: Iterable[Problem]) -> None:

@@ -27,6 +27,14 @@ def move_cfg_dropout(layers: Layers, say: Say) -> None:
         model["cfg_dropout"] = extras.pop("cfg_dropout")
 
 
+def refuse_lora(layers: Layers, say: Say) -> None:
+    """Nothing reads `[model.lora]` yet: what would do nothing is not accepted."""
+    model = table_at(layers.values, ("model",))
+    if isinstance(model, dict) and model.get("lora", False) is not False:
+        say(("model", "lora"), "adapters are not built yet; remove the table")
+        del model["lora"]
+
+
 def choose_latent_codec(layers: Layers, say: Say) -> None:
     """Let `latent_space = true` name the codec."""
     if table_at(layers.values, ("model",)).get("latent_space") is not True:
@@ -74,16 +82,33 @@ def check_together(config: RunConfig, say: Say) -> None:
         say(("inference", "guidance_interval"), f"must rise from low to high, not from {low:g} to {high:g}")
     if config.training.eval_strategy == "steps" and config.training.eval_num_steps is None:
         say(("training", "eval_strategy"), '"steps" needs eval_num_steps, the steps between evaluations')
+    if config.inference.cfg_scale != 1 and _is_unconditional(config):
+        say(
+            ("inference", "cfg_scale"),
+            f"inference.cfg_scale = {config.inference.cfg_scale:g} needs a condition to guide by, and "
+            f'model.conditioning is "{config.model.conditioning}"; leave it at 1, or name a conditioner',
+        )
 
 
 def notices(config: RunConfig, values: dict[str, Any], written: bool) -> list[str]:
-    """What is allowed and does nothing. `written`: somebody wrote cfg_dropout."""
+    """What is allowed and does nothing, or does ill. `written`: somebody wrote cfg_dropout."""
     found = []
-    unconditional = Model.model_fields["conditioning"].default
-    if written and config.model.cfg_dropout > 0 and config.model.conditioning == unconditional:
+    unconditional, dropout, scale = _is_unconditional(config), config.model.cfg_dropout, config.inference.cfg_scale
+    if written and dropout > 0 and unconditional:
         found.append("cfg_dropout does nothing without a conditioning ([model] conditioning)")
+    if dropout == 0 and scale != 1 and not unconditional:
+        found.append(
+            f"cfg_scale = {scale:g} guides away from the null condition, which cfg_dropout = 0 leaves untrained "
+            "on labelled examples"
+        )
     if config.model.revision and not config.model.pretrained:
         found.append("[model] revision does nothing without pretrained")
     if config.training.max_train_steps is not None and "epochs" in table_at(values, ("training",)):
         found.append("max_train_steps replaces epochs")
     return found
+
+
+def _is_unconditional(config: RunConfig) -> bool:
+    """Whether the conditioner is the one that tells nothing, by its bare name or with its plugin in front."""
+    nothing: str = Model.model_fields["conditioning"].default
+    return config.model.conditioning.rpartition(":")[2] == nothing

@@ -11,6 +11,8 @@ from sd_core.options import Options, PredictionType
 Extras = dict[str, Any]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+GuidanceKind = Literal["cfg"]
+"""Kinds of guidance; `sd_core.diffusion.guidance` has a function for each."""
 
 
 class Settings(Options):
@@ -78,7 +80,7 @@ class Dataset(Options):
 
 
 class Lora(Options):
-    """`[model.lora]`: train low-rank adapters instead of all weights (Hu 2021)."""
+    """`[model.lora]`: not built yet, and refused until it is: low-rank adapters instead of all weights (Hu 2021)."""
 
     rank: Positive = 16
     """Rank of the adapters."""
@@ -98,15 +100,16 @@ class Model(Options):
     conditioning: str = "none"
     """A conditioner: "none", "classes", "attributes", "caption" or a plugin's."""
     pretrained: str | None = None
-    """Weights to start from: a hub id or a folder."""
+    """Weights to start from: a run or checkpoint folder of this project. An architecture that loads its own weights
+    says in its options what it takes instead."""
     revision: str | None = None
-    """Revision of the hub id."""
+    """Revision on the hub, only for architectures that load from one."""
     latent_space: bool = False
     """Short for `[codec] name = "vae"`."""
     cfg_dropout: Fraction = 0.1
     """Share of examples that are trained without their condition; written in `[model.extras]`."""
     lora: Lora | None = None
-    """Adapters; absent trains everything."""
+    """Adapters: not built yet, and refused until they are. Everything is trained."""
     extras: Extras = Field(default_factory=dict)
     """Options of the architecture, and `cfg_dropout`."""
 
@@ -147,7 +150,8 @@ class Optimizer(Options):
     muon_learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """Peak learning rate of Muon, in its "match_rms_adamw" scale."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Decoupled weight decay of matrices; gains, biases and embeddings have none."""
+    """Decoupled weight decay of the matrices inside the blocks and of the maps around them (roles "matrix" and
+    "embedding"); gains, biases and tables that are looked up (role "vector") have none."""
     betas: tuple[float, float] = (0.9, 0.95)
     """Decay rates of AdamW's moments."""
     eps: Annotated[float, Field(gt=0)] = 1e-8
@@ -239,9 +243,9 @@ class Inference(Options):
     shift: Annotated[float, Field(gt=0)] = 1.0
     """Time shift of the step grid; 1 leaves it uniform."""
     cfg_scale: Annotated[float, Field(ge=0)] = 1.0
-    """Guidance scale; 1 is no guidance and costs one evaluation."""
-    guidance: str = "cfg"
-    """Kind of guidance."""
+    """Guidance scale; 1 is no guidance and costs one evaluation. Other scales need a conditioning."""
+    guidance: GuidanceKind = "cfg"
+    """Kind of guidance: "cfg" is classifier-free (Ho and Salimans 2022)."""
     guidance_interval: tuple[Fraction, Fraction] = (0.0, 1.0)
     """Times [low, high] between which guidance acts (Kynkaanniemi 2024)."""
     ema: float | None = None

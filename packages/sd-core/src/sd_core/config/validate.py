@@ -81,6 +81,7 @@ class _Validation:
         self._check_leaves(self.values, ())
         written = "cfg_dropout" in table_at(self.values, ("model", "extras"))
         rules.move_cfg_dropout(self.layers, self.say)
+        rules.refuse_lora(self.layers, self.say)
         rules.choose_latent_codec(self.layers, self.say)
         self.notices += rules.choose_eval_strategy(self.layers)
         # First look: the names, and the option classes they lead to.
@@ -106,7 +107,9 @@ class _Validation:
         )
 
     def say(self, path: Path, what: str) -> None:
-        self.problems.append(Problem(self.layers.origin(path), path, what))
+        above: Any = table_at(self.values, path[:-1])
+        is_table = bool(path) and isinstance(above.get(path[-1]), dict)
+        self.problems.append(Problem(self.layers.origin(path), path, what, is_table))
 
     def _check_leaves(self, values: Any, path: Path) -> None:
         """What TOML knows and a config does not."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from sd_core.config.sections import GuidanceKind
 from sd_core.errors import SdError
 
 if TYPE_CHECKING:
@@ -17,18 +17,9 @@ if TYPE_CHECKING:
     """(conditional, unconditional or None, scale, interval [low, high] of t) -> guided velocity."""
 
 
-def guide(name: str) -> Guidance:
-    """The kind of guidance called `name` in `[inference] guidance`.
-
-    Raises:
-        SdError: there is none of that name.
-    """
-    if name in GUIDANCE:
-        return GUIDANCE[name]
-    nearest = difflib.get_close_matches(name, GUIDANCE, n=1, cutoff=0.0)[0]
-    raise SdError(
-        f"inference.guidance = '{name}' is unknown: did you mean '{nearest}'? There are: {', '.join(GUIDANCE)}."
-    )
+def guide(name: GuidanceKind) -> Guidance:
+    """The kind of guidance called `name` in `[inference] guidance`; the config knows the names."""
+    return GUIDANCE[name]
 
 
 def classifier_free(
@@ -66,5 +57,5 @@ def classifier_free(
     return guided
 
 
-GUIDANCE: dict[str, Guidance] = {"cfg": classifier_free}
+GUIDANCE: dict[GuidanceKind, Guidance] = {"cfg": classifier_free}
 """Kinds of guidance by their name in the config."""
