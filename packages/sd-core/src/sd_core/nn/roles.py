@@ -4,7 +4,7 @@
 |---|---|---|
 | "matrix" | hidden matrices inside the blocks, width to width | Muon or AdamW, weight decay |
 | "embedding" | maps into, out of and around the blocks: patches, conditions, modulation, output | AdamW, weight decay |
-| "vector" | gains, biases, tables looked up by position | AdamW, no weight decay |
+| "vector" | gains, biases, tables that are looked up: positions, classes, electrodes | AdamW, no weight decay |
 
 Muon orthogonalises its update, which suits only maps between hidden states (Jordan 2024).
 """
