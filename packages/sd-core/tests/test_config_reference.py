@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,12 @@ def test_what_we_say_to_install_is_what_our_packages_offer() -> None:
         for kind, components in record.components.items():
             names = {component.name for component in components}
             assert record.distribution not in NAMES or names == set(NAMES[record.distribution].get(kind, ())), kind
+
+
+def test_every_module_of_options_is_kept_free_of_torch() -> None:
+    root = Path(__file__).parents[3] / "pyproject.toml"
+    contracts = tomllib.loads(root.read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (contract,) = [each for each in contracts if each["name"] == "what a plugin offers is read without torch"]
+    ours = [record for record in discover().plugins if record.distribution in NAMES]
+    offered = [component for record in ours for components in record.components.values() for component in components]
+    assert {component.options.partition(":")[0] for component in offered} <= set(contract["source_modules"])
