@@ -12,7 +12,7 @@ import numpy as np
 from sd_core.errors import SdError
 from sd_core.options import NoOptions
 from sd_core.task import Windows
-from sd_core.windows.writing import write_windows
+from sd_core.windows.writing import refuse_existing, write_windows
 
 UNIT = "uV"
 
@@ -59,6 +59,10 @@ class WindowDataset:
 
     def __init__(self, options: NoOptions) -> None:
         del options
+
+    def check(self, out: Path) -> None:
+        """Refuse a folder that exists: a dataset is never replaced."""
+        refuse_existing(out)
 
     def __call__(self, windows: Windows, out: Path, provenance: Mapping[str, Any]) -> Sequence[Path]:
         """Write the folder `out`, which must not exist.

@@ -173,7 +173,12 @@ class Corpus(Protocol):
 
 
 class Exporter(Protocol):
-    """Writes generated windows in somebody else's format."""
+    """Writes generated windows in somebody else's format.
+
+    May also have a method `check(out: Path) -> None`, called before the model is loaded and any window is
+    drawn. It raises `SdError` where `out` cannot take the files, such as a folder that it would have to
+    replace; that `out` or its parent can be written is known by then.
+    """
 
     def __call__(self, windows: Windows, out: Path, provenance: Mapping[str, Any]) -> Sequence[Path]:
         """Write into folder `out`; returns the files written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from sd_core.config.read import Run, read_resolved
 from sd_core.errors import SdError
 from sd_core.registry import Registry, discover
 from sd_core.run.assemble import Assembly, assemble, build_sampler
-from sd_core.run.checkpoint import newest, step_of
+from sd_core.run.checkpoint import MANIFEST, newest, step_of
 from sd_core.run.drawing import Drawer
 from sd_core.run.opening import open_data
+from sd_core.run.pretrained import refuse_misfit
 from sd_core.run.randomness import Stream, words
-from sd_core.run.setup import autocast
+from sd_core.run.setup import autocast, cpu_has_bf16
 from sd_core.run.state import MODEL, average_file
 from sd_core.run.stored import RUN, TaskCard, labels_from_examples, load_representation, read_card
 from sd_core.task import SignalInfo, Windows
@@ -28,6 +30,7 @@ from sd_core.windows.reading import PictureSet, WindowSet
 
 Tick = Callable[[int], None]
 """Told how many more windows are done."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class LoadedRun:
     run: Run
     checkpoint: Path
     run_dir: Path
-    """Where a report belongs: the checkpoint's run directory, or the checkpoint when it stands alone."""
+    """Where samples and a report belong; see `run_dir_of`."""
     registry: Registry
     assembly: Assembly
     card: TaskCard
@@ -71,7 +74,8 @@ def load_run(source: Path, overrides: Sequence[str] = (), *, registry: Registry 
         registry: the installed plugins, when the caller has them.
 
     Raises:
-        SdError: nothing intact is there, or an average that the run did not keep is asked for.
+        SdError: nothing intact is there, its weights do not fit the network that the installed plugins make
+            of its config, or an average that the run did not keep is asked for.
     """
     registry = registry or discover()
     checkpoint = newest(source)
@@ -83,12 +87,23 @@ def load_run(source: Path, overrides: Sequence[str] = (), *, registry: Registry 
     weights = load_file(checkpoint / MODEL)
     if ema is not None:
         weights.update(load_file(checkpoint / average_file(ema)))
+    refuse_misfit(assembly.network.state_dict(), weights, f"checkpoint {checkpoint}")
     assembly.network.load_state_dict(weights)
     assembly.network.eval()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_float32_matmul_precision(run.config.training.matmul_precision)
-    run_dir = checkpoint.parent if (checkpoint.parent / RUN).is_file() else checkpoint
-    return LoadedRun(run, checkpoint, run_dir, registry, assembly.to(device), card, device, ema)
+    return LoadedRun(run, checkpoint, run_dir_of(source), registry, assembly.to(device), card, device, ema)
+
+
+def run_dir_of(source: Path) -> Path:
+    """The run directory that a run or checkpoint belongs to; a checkpoint that stands alone is its own.
+
+    Raises:
+        SdError: there is no such folder.
+    """
+    if not source.is_dir():
+        raise SdError(f"there is no run or checkpoint at {source}")
+    return source.parent if (source / MANIFEST).is_file() and (source.parent / RUN).is_file() else source
 
 
 def chosen_average(run: Run, checkpoint: Path) -> str | None:
@@ -109,7 +124,11 @@ def generate(loaded: LoadedRun, count: int, *, seed: int | None = None, tick: Ti
 
     A conditional model is asked for the labels of train windows, drawn at random; the windows carry
     the labels that were asked for and no others.
+
+    Raises:
+        SdError: the model was trained on rendered pictures.
     """
+    info = loaded.info
     parts = loaded.assembly.representation.parts
     drawer = _drawer(loaded, seed)
     per_batch = max(1, loaded.run.config.inference.batch_size // parts)
@@ -120,14 +139,14 @@ def generate(loaded: LoadedRun, count: int, *, seed: int | None = None, tick: Ti
         signals.append(_decode(loaded, drawer, numbers, choice[numbers]))
         if tick is not None:
             tick(len(numbers))
-    return Windows(signal=np.concatenate(signals), info=loaded.info, columns=label_values(loaded, choice))
+    return Windows(signal=np.concatenate(signals), info=info, columns=label_values(loaded, choice))
 
 
 def _drawer(loaded: LoadedRun, seed: int | None) -> Drawer:
     inference = loaded.run.config.inference
     if seed is not None:
         inference = inference.model_copy(update={"seed": seed})
-    precision = loaded.run.config.training.mixed_precision
+    precision = drawing_precision(loaded.device, loaded.run.config.training.mixed_precision)
     return Drawer(
         loaded.assembly,
         build_sampler(loaded.run, loaded.registry),
@@ -137,14 +156,29 @@ def _drawer(loaded: LoadedRun, seed: int | None) -> Drawer:
     )
 
 
+def drawing_precision(device: torch.device, trained: str) -> str:
+    """The mixed precision to draw in: that of the training, unless a CPU would have to emulate it."""
+    if device.type != "cpu" or trained == "no" or (trained == "bf16" and cpu_has_bf16()):
+        return trained
+    _log.warning("this run was trained in %s, which this processor does not compute: drawing in float32", trained)
+    return "no"
+
+
 def _decode(loaded: LoadedRun, drawer: Drawer, numbers: Tensor, choice: Tensor) -> np.ndarray[Any, Any]:
+    """The windows of these numbers; the examples of one window may fill several batches."""
     parts = loaded.assembly.representation.parts
     positions = (numbers[:, None] * parts + torch.arange(parts)).flatten()
-    labels = labels_from_examples(loaded.card, choice.repeat_interleave(parts), loaded.device)
-    part = (positions % parts).to(loaded.device) if parts > 1 else None
-    x = drawer.examples(positions, labels, part)
+    size = drawer.inference.batch_size
+    batches = zip(positions.split(size), choice.repeat_interleave(parts).split(size), strict=True)
+    x = torch.cat([_examples(loaded, drawer, *batch) for batch in batches])
     decoded: np.ndarray[Any, Any] = loaded.assembly.representation.decode(x).float().cpu().numpy()
     return decoded
+
+
+def _examples(loaded: LoadedRun, drawer: Drawer, positions: Tensor, choice: Tensor) -> Tensor:
+    parts = loaded.assembly.representation.parts
+    labels = labels_from_examples(loaded.card, choice, loaded.device)
+    return drawer.examples(positions, labels, (positions % parts).to(loaded.device) if parts > 1 else None)
 
 
 def example_choice(loaded: LoadedRun, count: int, seed: int) -> Tensor:

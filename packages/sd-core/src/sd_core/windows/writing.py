@@ -52,8 +52,7 @@ def write_windows(
         SdError: `out` exists or cannot be written, the disk is full, a split is empty, a window is not
             finite or not of the geometry, or a column mixes kinds of values.
     """
-    if out.exists():
-        raise SdError(f"'{out}' exists already: remove it or name another folder")
+    refuse_existing(out)
     scratch = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:
         with _disk_errors(out):
@@ -67,6 +66,16 @@ def write_windows(
             scratch.rename(out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def refuse_existing(out: Path) -> None:
+    """Check that a dataset may be made under this name.
+
+    Raises:
+        SdError: something stands there.
+    """
+    if out.exists():
+        raise SdError(f"'{out}' exists already: remove it or name another folder")
 
 
 def _full_meta(info: SignalInfo, meta: Mapping[str, Any], written: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -192,6 +201,10 @@ def _record_batch(batch: list[Mapping[str, Any]], signals: Any, features: Featur
 
 def _array(name: str, values: list[Any], kind: pa.DataType) -> pa.Array:
     try:
+        if pa.types.is_integer(kind):  # Arrow cuts fractions off without a word
+            broken = [value for value in values if isinstance(value, (float, np.floating))]
+            if broken:
+                raise pa.ArrowInvalid(f"{broken[0]} is not a whole number")
         return pa.array(values, type=kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise SdError(
