@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from sd_core.discovery import PluginRecord
 from sd_core.errors import SdError
 from sd_core.options import NoOptions, Options
 from sd_core.registry import Registry
+from sd_core.run.drawing import Drawer
 from sd_core.run.evaluate import curves, evaluate
 from sd_core.run.train import train
 from sd_core.task import Score, Windows
-from sd_core.testing.toys import toy_config, toy_registry, write_toy_windows
+from sd_core.testing.toys import TOY_SIGNAL, toy_config, toy_registry, write_toy_windows
+from sd_core.testing.windows import write_miniature
 
 
 class SpreadOptions(Options):
@@ -140,6 +143,18 @@ def test_a_named_metric_that_cannot_be_used_is_refused(run_dir: Path, tmp_path: 
 def test_a_split_that_is_not_there_is_refused(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(SdError, match="nowhere"):
         evaluate(run_dir, out=tmp_path, overrides=("dataset.test_split=nowhere",), registry=judging_registry())
+
+
+def test_what_cannot_be_judged_is_refused_before_the_sampling(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Drawer, "examples", lambda *_: pytest.fail("windows were drawn"))
+    other = write_miniature(tmp_path / "other", replace(TOY_SIGNAL, sfreq=250.0))
+    with pytest.raises(SdError, match=r"split 'test' of dataset .* at 250 Hz \(Fz.*the model makes .* at 125 Hz"):
+        evaluate(run_dir, out=tmp_path, overrides=(f"dataset.name={other}",), registry=judging_registry())
+    (tmp_path / "file").touch()
+    with pytest.raises(SdError, match="is a file"):
+        evaluate(run_dir, out=tmp_path / "file", registry=judging_registry())
 
 
 def test_the_same_run_gives_the_same_file(run_dir: Path, tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from sd_core.judging.gather import fingerprint, in_memory, usable_metrics
 from sd_core.judging.judge import judge
 from sd_core.protocols import Metric, Report
 from sd_core.registry import Registry
-from sd_core.run.sample import LoadedRun, generate, load_run, provenance
-from sd_core.task import Windows
+from sd_core.run.sample import LoadedRun, generate, load_run, provenance, run_dir_of
+from sd_core.task import SignalInfo, Windows
 from sd_core.windows.reading import WindowSet
+from sd_core.windows.room import refuse_unwritable
 
 METRICS = "metrics.json"
 HISTORY = "metrics.jsonl"
@@ -70,19 +71,21 @@ def evaluate(
         counting: Shows progress.
 
     Raises:
-        SdError: the run cannot be loaded, its data cannot be found, a metric or the report is not installed,
-            or the model was trained on rendered pictures.
+        SdError: the run cannot be loaded, its data cannot be found or has other windows than the model makes,
+            a metric or the report is not installed, the folder cannot be written, or the model was trained
+            on rendered pictures.
     """
+    folder = out or run_dir_of(source)
+    refuse_unwritable(folder)
     loaded = load_run(source, overrides, registry=registry)
     config = loaded.run.config
     seed = config.inference.seed
 
     # Whatever can be refused is refused before the minutes of sampling.
-    info = loaded.info
-    metrics, notes = usable_metrics(loaded.registry, config.evaluation.metrics, loaded.run.metric_options)
-    report = _report(loaded.registry, config.evaluation)
     real, more = _split(loaded, config.dataset.test_split, MOST_REAL, seed)
     train, still_more = _split(loaded, config.dataset.train_split, MOST_TRAIN, seed)
+    metrics, notes = usable_metrics(loaded.registry, config.evaluation.metrics, loaded.run.metric_options)
+    report = _report(loaded.registry, config.evaluation)
     notes += more + still_more
 
     # The model.
@@ -94,8 +97,6 @@ def evaluate(
     # The judgement.
     result = _judged(loaded, metrics, (real, generated, train), counting)
     result |= {"card": _card(loaded, real, train, count, evaluations), "notes": notes}
-    assert generated.info == info
-    folder = out or loaded.run_dir
     return Judgement(result, tuple(_write(folder, loaded, result, report, (real, generated, train))))
 
 
@@ -125,13 +126,22 @@ def _report(registry: Registry, config: sections.Evaluation) -> Report | None:
 
 
 def _split(loaded: LoadedRun, name: str, most: int, seed: int) -> tuple[Windows, list[str]]:
-    source = loaded.split(name)
+    made, source = loaded.info, loaded.split(name)
     if not isinstance(source, WindowSet):
         raise SdError(f"dataset.name = {loaded.run.config.dataset.name!r} holds pictures, the model makes windows")
+    _refuse_other_windows(made, source.info, f"split {name!r} of dataset {loaded.run.config.dataset.name!r}")
     if len(source) <= most:
         return in_memory(source, most, seed), []
     note = f"{most} of the {len(source)} windows of split {name!r} were used"
     return in_memory(source, most, seed), [note]
+
+
+def _refuse_other_windows(made: SignalInfo, there: SignalInfo, where: str) -> None:
+    if (there.channel_names, there.n_samples, there.sfreq) != (made.channel_names, made.n_samples, made.sfreq):
+        raise SdError(
+            f"{where} has {there} ({', '.join(there.channel_names)}), the model makes {made} "
+            f"({', '.join(made.channel_names)}): set dataset.name to data of the model's kind"
+        )
 
 
 @contextmanager
