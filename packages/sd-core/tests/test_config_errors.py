@@ -62,16 +62,6 @@ def said(file: str, toys: Registry, *overrides: str) -> list[str]:
         ("[training]\nepochs = 0", "6: [training] epochs: must be at least 1, not 0"),
         ("[inference]\ncfg_scale = true", "6: [inference] cfg_scale: must be a number, not true"),
         ("[inference]\ncfg_scale = nan", "6: [inference] cfg_scale: must be a finite number, not nan"),
-        (
-            "[inference]\ncfg_scale = 2.5",
-            "6: [inference] cfg_scale: inference.cfg_scale = 2.5 needs a condition to guide by, and "
-            'model.conditioning is "none"; leave it at 1, or name a conditioner',
-        ),
-        (
-            "conditioning = 'toys:none'\n[inference]\ncfg_scale = 0",
-            "7: [inference] cfg_scale: inference.cfg_scale = 0 needs a condition to guide by, and "
-            'model.conditioning is "toys:none"; leave it at 1, or name a conditioner',
-        ),
         ("conditioning = 'classes'\n[inference]\ncfg_scale = 2.5", None),
         ("[inference]\nguidance = 'cgf'", "6: [inference] guidance: must be 'cfg', not 'cgf'; did you mean 'cfg'?"),
         ("[inference]\nsampler = 3", "6: [inference] sampler: must be text in quotes, not 3"),

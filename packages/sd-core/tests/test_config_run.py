@@ -220,6 +220,13 @@ def test_what_does_nothing_is_said_once(write: Write, toys: Registry) -> None:
     assert "cfg_dropout" not in str(read_run("run.toml", ("model.conditioning=classes",), toys).notices)
 
 
+@pytest.mark.parametrize(("conditioning", "said"), [("none", True), ("toys:none", True), ("classes", False)])
+def test_guidance_without_a_condition_is_noted(write: Write, toys: Registry, conditioning: str, said: bool) -> None:
+    run = read_run(write(f"{HEAD}conditioning = '{conditioning}'\n[inference]\ncfg_scale = 2.5"), (), toys)
+    note = "cfg_scale = 2.5 does nothing without a conditioning ([model] conditioning)"
+    assert (note in run.notices) == said
+
+
 @pytest.mark.parametrize(
     ("conditioning", "dropout", "scale"), [("classes", 0, 2), ("classes", 0.1, 2), ("classes", 0, 1), ("none", 0, 1)]
 )

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from sd_core.errors import SdError
-from sd_core.run.checkpoint import checkpoints, damage, latest, newest, rotate, verified, write_checkpoint
+from sd_core.run.checkpoint import (
+    checkpoints,
+    damage,
+    latest,
+    newest,
+    rotate,
+    set_aside_later,
+    verified,
+    write_checkpoint,
+)
 
 
 def writer(text: str) -> Callable[[Path], None]:
@@ -66,9 +75,30 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
         (folder / "weights").write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(SdError, match="disk is full"):
+    with pytest.raises(SdError, match=r"No space left.*older checkpoints are intact"):
         write_checkpoint(tmp_path, 2, full)
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-1"]
+
+
+def test_leftovers_of_a_killed_writer_are_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".checkpoint-7.partial").mkdir()
+    write_checkpoint(tmp_path, 8, writer("x"))
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-8"]
+
+
+def test_a_step_written_again_replaces_the_old_one(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, 8, writer("old"))
+    again = write_checkpoint(tmp_path, 8, writer("new"))
+    assert (again / "weights").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-8"]
+
+
+def test_later_checkpoints_are_set_aside_not_deleted(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        write_checkpoint(tmp_path, step, writer(str(step)))
+    set_aside_later(tmp_path / "checkpoint-1")
+    assert latest(tmp_path).name == "checkpoint-1"
+    assert (tmp_path / "checkpoint-3.abandoned" / "weights").read_text() == "3"
 
 
 def test_rotation_keeps_the_newest(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 
 from sd_core.run.stream import SampleStream, Shares
@@ -34,3 +36,10 @@ def test_weights_change_how_often_a_window_comes() -> None:
     stream = SampleStream(4, seed=2, weights=weights)
     drawn = np.bincount(stream.examples(np.arange(4000)), minlength=4) / 4000
     np.testing.assert_allclose(drawn, weights / 4, atol=0.03)
+
+
+def test_a_stream_travels_to_a_worker() -> None:
+    stream = SampleStream(7, seed=1, parts=2)
+    stream.examples(np.arange(40))
+    copy = pickle.loads(pickle.dumps(stream))
+    assert copy.examples(np.arange(60)).tolist() == stream.examples(np.arange(60)).tolist()

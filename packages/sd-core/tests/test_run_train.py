@@ -2,21 +2,29 @@
 
 import json
 import os
+import resource
+import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
+import sd_core.run.setup
+import sd_core.run.train
+from sd_core.config import sections
 from sd_core.config.read import Run, read_run
 from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.sample import generate, load_run
+from sd_core.run.stream import Shares
 from sd_core.run.train import train
 from sd_core.run.trainer import Trainer
-from sd_core.testing.toys import toy_config, toy_registry, write_toy_windows
+from sd_core.testing.toys import TOY_SIGNAL, toy_config, toy_registry, write_toy_windows
+from sd_core.testing.windows import write_miniature
 from sd_core.windows.reading import WindowSet
 
 
@@ -161,6 +169,116 @@ def test_another_run_is_not_continued(tmp_path: Path, windows: Path, registry: R
     other = read(windows, registry, training={"seed": 5}, optimizer={"learning_rate": 0.5})
     with pytest.raises(SdError, match=r"(?s)learning_rate.*seed|seed.*learning_rate"):
         train(other, tmp_path / "run", resume_from="latest", registry=registry)
+
+
+def test_a_directory_with_another_run_is_not_resumed_into(tmp_path: Path, windows: Path, registry: Registry) -> None:
+    run = read(windows, registry)
+    train(run, tmp_path / "a", registry=registry)
+    train(run, tmp_path / "b", registry=registry)
+    before = (tmp_path / "b" / "metrics.jsonl").read_bytes()
+    with pytest.raises(SdError, match="holds another run"):
+        train(run, tmp_path / "b", resume_from=str(tmp_path / "a" / "checkpoint-2"), registry=registry)
+    assert (tmp_path / "b" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_fresh_directory_inherits_the_history(tmp_path: Path, windows: Path, registry: Registry) -> None:
+    train(read(windows, registry, training=SIX), tmp_path / "a", registry=registry)
+    run = read(windows, registry, training=SIX)
+    train(run, tmp_path / "b", resume_from=str(tmp_path / "a" / "checkpoint-3"), registry=registry)
+    assert_equal_runs(tmp_path / "a", tmp_path / "b", 6)
+    assert (tmp_path / "a" / "checkpoint-6").is_dir()
+
+
+def test_going_back_sets_later_checkpoints_aside(tmp_path: Path, windows: Path, registry: Registry) -> None:
+    run = read(windows, registry, training=SIX)
+    train(run, tmp_path / "run", registry=registry)
+    short = read(windows, registry, training={**SIX, "max_train_steps": 4})
+    train(short, tmp_path / "run", resume_from=str(tmp_path / "run" / "checkpoint-3"), registry=registry)
+    assert load_run(tmp_path / "run", registry=registry).checkpoint.name == "checkpoint-4"
+    assert (tmp_path / "run" / "checkpoint-6.abandoned").is_dir()
+
+
+def test_other_data_under_the_same_name_are_not_continued(tmp_path: Path, registry: Registry) -> None:
+    data = write_toy_windows(tmp_path / "data")
+    run = read(data, registry)
+    train(run, tmp_path / "run", registry=registry)
+    shutil.rmtree(data)
+    write_miniature(data, TOY_SIGNAL, train=10)
+    with pytest.raises(SdError, match=r"labels \(age\) are not those"):
+        train(run, tmp_path / "run", resume_from="latest", registry=registry)
+
+
+def test_another_number_of_processes_is_refused(
+    tmp_path: Path, windows: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = read(windows, registry)
+    train(run, tmp_path / "run", registry=registry)
+    monkeypatch.setattr(sd_core.run.setup, "shares_of", lambda *_: Shares(4, processes=2))
+    with pytest.raises(SdError, match=r"4 samples per optimizer step, this run would take 8"):
+        train(run, tmp_path / "run", resume_from="latest", registry=registry)
+
+
+@pytest.fixture
+def scaled(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Gives the accelerator the loss scaler that fp16 has on a GPU."""
+    build = sd_core.run.setup.build_accelerator
+
+    def with_scale(scale: float) -> None:
+        def build_scaled(options: sections.Training) -> Accelerator:
+            accelerator = build(options)
+            accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=2)
+            return accelerator
+
+        monkeypatch.setattr(sd_core.run.train, "build_accelerator", build_scaled)
+
+    return with_scale
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_loss_scale_changes_nothing(
+    tmp_path: Path, windows: Path, registry: Registry, scaled: Callable[[float], None], optimizer: str
+) -> None:
+    run = read(windows, registry, optimizer={"name": optimizer, "eps": 1e-4})
+    train(run, tmp_path / "plain", registry=registry)
+    scaled(1024.0)
+    train(run, tmp_path / "scaled", registry=registry)
+    one, other = (weights(tmp_path / name / "checkpoint-4") for name in ("plain", "scaled"))
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_gradients_that_overflow_are_skipped_and_stop_the_run_in_the_end(
+    tmp_path: Path, windows: Path, registry: Registry, scaled: Callable[[float], None], optimizer: str
+) -> None:
+    scaled(float("inf"))  # halved at every skip, and never small enough
+    long = {"max_train_steps": 60, "checkpoint_interval": 10}
+    with pytest.raises(SdError, match="overflowed 20 times in a row"):
+        train(
+            read(windows, registry, training=long, optimizer={"name": optimizer}, model={"extras": {"width": 64}}),
+            tmp_path / "run",
+            registry=registry,
+        )
+
+
+def test_a_full_disk_leaves_the_older_checkpoint_and_no_scraps(
+    tmp_path: Path, windows: Path, registry: Registry
+) -> None:
+    """The real writers under a real limit: no file may grow beyond what the first ones need."""
+    train(read(windows, registry), tmp_path / "run", registry=registry)
+    largest = (tmp_path / "run" / "checkpoint-4" / "optimizer.pt").stat().st_size
+    more = read(windows, registry, training={"max_train_steps": 6})
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, hard))
+    try:
+        with pytest.raises(SdError, match=r"cannot write to .*checkpoint-6.*older checkpoints are intact"):
+            train(more, tmp_path / "run", resume_from="latest", registry=registry)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert sorted(p.name for p in (tmp_path / "run").glob("*checkpoint*")) == ["checkpoint-2", "checkpoint-4"]
+    train(more, tmp_path / "run", resume_from="latest", registry=registry)
 
 
 def test_fp16_without_a_gpu_is_refused(tmp_path: Path, windows: Path, registry: Registry) -> None:

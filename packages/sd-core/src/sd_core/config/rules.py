@@ -82,12 +82,6 @@ def check_together(config: RunConfig, say: Say) -> None:
         say(("inference", "guidance_interval"), f"must rise from low to high, not from {low:g} to {high:g}")
     if config.training.eval_strategy == "steps" and config.training.eval_num_steps is None:
         say(("training", "eval_strategy"), '"steps" needs eval_num_steps, the steps between evaluations')
-    if config.inference.cfg_scale != 1 and _is_unconditional(config):
-        say(
-            ("inference", "cfg_scale"),
-            f"inference.cfg_scale = {config.inference.cfg_scale:g} needs a condition to guide by, and "
-            f'model.conditioning is "{config.model.conditioning}"; leave it at 1, or name a conditioner',
-        )
 
 
 def notices(config: RunConfig, values: dict[str, Any], written: bool) -> list[str]:
@@ -96,6 +90,8 @@ def notices(config: RunConfig, values: dict[str, Any], written: bool) -> list[st
     unconditional, dropout, scale = _is_unconditional(config), config.model.cfg_dropout, config.inference.cfg_scale
     if written and dropout > 0 and unconditional:
         found.append("cfg_dropout does nothing without a conditioning ([model] conditioning)")
+    if scale != 1 and unconditional:
+        found.append(f"cfg_scale = {scale:g} does nothing without a conditioning ([model] conditioning)")
     if dropout == 0 and scale != 1 and not unconditional:
         found.append(
             f"cfg_scale = {scale:g} guides away from the null condition, which cfg_dropout = 0 leaves untrained "

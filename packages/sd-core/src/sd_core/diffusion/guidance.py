@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from sd_core.config.sections import GuidanceKind
-from sd_core.errors import SdError
 
 if TYPE_CHECKING:
     from sd_core.protocols import Velocity
@@ -32,20 +31,13 @@ def classifier_free(
 
     Args:
         conditional: Velocity under the condition.
-        unconditional: Velocity under the null condition; None when the network takes no condition.
+        unconditional: Velocity under the null condition; None when the network takes
+            no condition, where no scale does anything.
         scale: 1 leaves the conditional velocity.
         interval: (low, high) in t.
-
-    Raises:
-        SdError: there is nothing to guide away from, and the scale asks for it.
     """
-    if scale == 1:
+    if scale == 1 or unconditional is None:
         return conditional
-    if unconditional is None:
-        raise SdError(
-            f"inference.cfg_scale = {scale:g} needs a conditional model: this one was trained with "
-            "model.conditioning = 'none', so leave inference.cfg_scale at 1."
-        )
     low, high = interval
 
     def guided(x: Tensor, t: float, t_next: float) -> Tensor:

@@ -28,6 +28,9 @@ class Geometry:
     info: SignalInfo | None = None
     pictures: GridShape | None = None
 
+    def __str__(self) -> str:
+        return f"pictures {self.pictures}" if self.info is None else f"windows of {self.info}"
+
 
 @dataclass(frozen=True)
 class Assembly:
@@ -62,8 +65,10 @@ def assemble(run: Run, registry: Registry, geometry: Geometry, labels: LabelSpac
     representation = build_representation(run, registry, geometry)
     codec = cast("Codec", _create(run, registry, "codecs", representation.shape))
     conditioner = cast("Conditioner", _create(run, registry, "conditioners", labels))
-    _check_support(run, registry, conditioner.emits)
-    task = Task(codec.shape, with_parts(conditioner.emits, representation.parts))
+    _check_support(run, registry, conditioner.emits, "model.conditioning", run.config.model.conditioning)
+    told = with_parts(conditioner.emits, representation.parts)
+    _check_support(run, registry, told, "data.extras.layout", "one electrode per example")
+    task = Task(codec.shape, told)
     denoiser = cast("Denoiser", _create(run, registry, "architectures", task))
     objective = _objective(run, registry, denoiser.prediction_hint)
     network = Network(denoiser, conditioner, representation.parts)
@@ -89,14 +94,15 @@ def _objective(run: Run, registry: Registry, hint: str) -> Objective:
     return cast("Objective", registry.create("objectives", run.config.objective.name, options))
 
 
-def _check_support(run: Run, registry: Registry, emits: Condition) -> None:
+def _check_support(run: Run, registry: Registry, told: Condition, key: str, value: str) -> None:
+    """Refuse a network that does not take what it would be told."""
     model = run.config.model
     supported = registry.find("architectures", model.name).supports
-    lacking = sorted(emits.needs - supported)
+    lacking = sorted(told.needs - supported)
     if lacking:
         raise SdError(
-            f"model.conditioning = {model.conditioning!r} gives {' and '.join(lacking)}, which model {model.name!r} "
-            f"does not take (it takes {', '.join(sorted(supported)) or 'no condition'}); change model.conditioning"
+            f"{key} ({value}) gives {' and '.join(lacking)}, which model {model.name!r} does not take (it takes "
+            f"{', '.join(sorted(supported)) or 'no condition'}); change {key} or model.name"
         )
 
 

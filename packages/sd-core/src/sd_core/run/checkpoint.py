@@ -7,7 +7,6 @@ any point leaves either no `checkpoint-N` or a whole one.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sd_core.errors import SdError
+from sd_core.run.disk import disk_errors
 
 MANIFEST = "manifest.json"
 _FOLDER = re.compile(r"checkpoint-(\d+)")
@@ -28,26 +28,25 @@ def write_checkpoint(run_dir: Path, step: int, write: Callable[[Path], None]) ->
     """Make `run_dir/checkpoint-STEP` with the files that `write(folder)` creates.
 
     Raises:
-        SdError: the disk is full; the temporary folder is gone and older checkpoints stand.
+        SdError: the disk is full or not writable; the temporary folder is gone and older checkpoints stand.
     """
     final = run_dir / f"checkpoint-{step}"
-    temporary = run_dir / f".checkpoint-{step}.partial"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    temporary, replaced = (run_dir / f".checkpoint-{step}.{state}" for state in ("partial", "replaced"))
+    for leftover in run_dir.glob(".checkpoint-*"):
+        shutil.rmtree(leftover)  # of a run that was killed while it wrote
+    remedy = "older checkpoints are intact; free some space and continue with --resume-from-checkpoint latest"
     try:
-        write(temporary)
-        _seal(temporary)
-        shutil.rmtree(final, ignore_errors=True)  # a damaged one that `latest` skipped
-        temporary.rename(final)
-        _sync(run_dir)
-    except OSError as error:
+        with disk_errors(final, remedy):
+            temporary.mkdir(parents=True)
+            write(temporary)
+            _seal(temporary)
+            if final.exists():
+                final.rename(replaced)
+            temporary.rename(final)
+            _sync(run_dir)
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise SdError(
-                f"the disk is full: checkpoint-{step} was not written to {run_dir}; older checkpoints are intact, "
-                "free some space and continue with --resume-from-checkpoint latest"
-            ) from error
-        raise
+        shutil.rmtree(replaced, ignore_errors=True)
     return final
 
 
@@ -146,6 +145,19 @@ def newest(source: Path) -> Path:
     if not source.is_dir():
         raise SdError(f"there is no run or checkpoint at {source}")
     return latest(source)
+
+
+def set_aside_later(checkpoint: Path) -> None:
+    """Rename the checkpoints of later steps: a run that goes on from here will write its own.
+
+    Left in place they would pass for the newest of the run that goes on. Nothing is deleted.
+    """
+    for folder in checkpoints(checkpoint.parent):
+        if step_of(folder) > step_of(checkpoint):
+            aside = folder.with_name(f"{folder.name}.abandoned")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            _log.warning("%s is later than the checkpoint to continue from; it is now %s", folder.name, aside.name)
 
 
 def rotate(newest_one: Path, keep: int | None) -> None:

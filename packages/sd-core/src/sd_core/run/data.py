@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sd_core.config import sections
+from sd_core.run.interrupt import STOP_SIGNALS
 from sd_core.run.stream import SampleStream, Shares
 from sd_core.task import Labels
 from sd_core.windows.labels import LabelTable
@@ -101,6 +103,12 @@ class _PositionSampler:
         return self._shares.positions(*self._steps)
 
 
+def _leave_signals(_worker: int) -> None:
+    """A signal to the whole job stops it politely: the main process decides, workers go on serving."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _as_fetched(batch: Any) -> Any:
     return batch
 
@@ -117,6 +125,7 @@ def training_batches(
         batch_sampler=_PositionSampler(shares, *steps),
         num_workers=workers,
         collate_fn=_as_fetched,
+        worker_init_fn=_leave_signals,
         pin_memory=pin,
         persistent_workers=False,
     )

@@ -25,7 +25,9 @@ SKIPS_ALLOWED = 20
 class _Pending:
     step: int
     status: Tensor
+    """On the host; on CUDA its copy is complete once `copied` is."""
     rows: list[Tensor]
+    copied: torch.cuda.Event | None = None
 
 
 class Guard:
@@ -59,7 +61,7 @@ class Guard:
         status = torch.stack((bad.float(), torch.full_like(bad, wants_stop, dtype=torch.float32)))
         if self._accelerator.num_processes > 1:
             torch.distributed.all_reduce(status, op=torch.distributed.ReduceOp.MAX)
-        self._pending = _Pending(step, status, rows)
+        self._pending = _pending(step, status, rows)
         for optimizer in self._fused:
             optimizer.found_inf = status[0].reshape(())  # type: ignore[attr-defined]
         if len(self._fused) < len(self._optimizers) or self._accelerator.scaler is not None:
@@ -74,6 +76,8 @@ class Guard:
         pending, self._pending = self._pending, None
         if pending is None:
             return
+        if pending.copied is not None:
+            pending.copied.synchronize()
         bad, stop = pending.status.tolist()
         if bad:
             windows = sorted({int(row) for rows in pending.rows for row in rows.tolist()})
@@ -84,19 +88,26 @@ class Guard:
             )
         self.stop_requested = bool(stop)
 
-    def count_skips(self, step: int) -> bool:
-        """After an fp16 step: whether the loss scaler skipped it.
+    def count_skips(self, step: int, *, skipped: bool) -> None:
+        """Note whether the loss scaler skipped this step.
 
         Raises:
             SdError: too many skips in a row.
         """
-        if self._accelerator.scaler is None:
-            return False
-        skipped = bool(self._accelerator.optimizer_step_was_skipped)
         self._skips = self._skips + 1 if skipped else 0
         if self._skips >= SKIPS_ALLOWED:
             raise SdError(
                 f"step {step}: fp16 gradients overflowed {SKIPS_ALLOWED} times in a row; the last checkpoint is "
                 'intact; use training.mixed_precision = "bf16" or lower optimizer.learning_rate'
             )
-        return skipped
+
+
+def _pending(step: int, status: Tensor, rows: list[Tensor]) -> _Pending:
+    """On CUDA, start the copy to the host now: reading it later waits for this step, not for the next one."""
+    if not status.is_cuda:
+        return _Pending(step, status, rows)
+    host = torch.empty(status.shape, dtype=status.dtype, pin_memory=True)
+    host.copy_(status, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+    return _Pending(step, host, rows, copied)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None
@@ -28,13 +28,13 @@ class StopRequest:
 def stop_on_signal() -> Iterator[StopRequest]:
     """Within this context SIGINT, SIGTERM and SIGUSR1 set the request; a second one acts as usual."""
     request = StopRequest()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
     def note(number: int, _frame: FrameType | None) -> None:
         request.signal = signal.Signals(number)
         _restore(before)
 
-    for number in _SIGNALS:
+    for number in STOP_SIGNALS:
         signal.signal(number, note)
     try:
         yield request

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from sd_core.run.disk import disk_errors
+
+_log = logging.getLogger(__name__)
+_REMEDY = "free some space and continue with --resume-from-checkpoint latest"
 
 
 class JsonLines:
@@ -15,21 +22,37 @@ class JsonLines:
 
         What lies behind the offset was written after the checkpoint and will be written again.
         """
-        if offset is not None and path.exists():
+        self._path = path
+        if offset and not path.exists():
+            _log.warning("%s is gone: the history before this checkpoint will be missing", path)
+        elif offset is not None and path.exists():
+            if path.stat().st_size < offset:
+                _log.warning("%s is shorter than the checkpoint says: its history has a hole", path)
             with path.open("r+b") as file:
                 file.truncate(min(offset, path.stat().st_size))
-        self._file = path.open("a", encoding="utf-8")
+        with disk_errors(path, _REMEDY):
+            self._file = path.open("a", encoding="utf-8")
 
     @property
     def offset(self) -> int:
-        """Bytes written so far, flushed to the file."""
-        self._file.flush()
+        """Bytes written so far, and safely on the disk: a checkpoint refers to them."""
+        with disk_errors(self._path, _REMEDY):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return self._file.tell()
 
     def write(self, values: Mapping[str, float | int | str]) -> None:
         """Append one line and hand it to the operating system."""
-        self._file.write(json.dumps(values) + "\n")
-        self._file.flush()
+        with disk_errors(self._path, _REMEDY):
+            self._file.write(json.dumps(values) + "\n")
+            self._file.flush()
+
+    def inherit(self, history: Path, size: int) -> None:
+        """Begin with the first `size` bytes of another run's file, when this one is new."""
+        if self.offset == 0 and history.is_file():
+            with history.open(encoding="utf-8") as file, disk_errors(self._path, _REMEDY):
+                self._file.write(file.read(size))
+                self._file.flush()
 
     def close(self) -> None:
         """Close the file."""

@@ -75,11 +75,12 @@ class Network(nn.Module):
     def parameter_roles(self) -> dict[str, str]:
         """Role of every trainable parameter: "matrix", "embedding" or "vector".
 
-        The denoiser names its own (`param_roles`); everything else is a vector when it has at most
-        one dimension and an embedding otherwise, so that Muon only moves what an author named.
+        The denoiser names its own (`param_roles`); of the rest, gains, biases and looked-up tables are
+        vectors and the others embeddings, so that Muon only moves what an author named.
         """
         own: dict[str, str] = getattr(self.denoiser, "param_roles", dict)()
-        roles = {f"denoiser.{name}": role for name, role in own.items()}
+        tables = {f"{name}.weight" for name, module in self.named_modules() if isinstance(module, nn.Embedding)}
+        roles = {**dict.fromkeys(tables, "vector"), **{f"denoiser.{name}": role for name, role in own.items()}}
         return {
             name: roles.get(name, "vector" if parameter.ndim < 2 else "embedding")
             for name, parameter in self.named_parameters()

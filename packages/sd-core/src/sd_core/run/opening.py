@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sd_core.config import sections
 from sd_core.config.read import Run
+from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.assemble import Geometry
 from sd_core.run.data import Split, label_columns
@@ -35,6 +36,11 @@ class OpenData:
     def split(self, name: str) -> Split:
         """Another split, its labels encoded with the classes of the train split."""
         source = open_source(self.dataset, self.location, name)
+        if geometry_of(source) != self.geometry:
+            raise SdError(
+                f"split {name!r} of {self.location} holds {geometry_of(source)}, the train split {self.geometry}; "
+                "all splits must be alike"
+            )
         return Split(source, LabelTable(source, self.labels, label_columns(self.dataset)))
 
     def weights(self) -> NDArray[np.float64] | None:

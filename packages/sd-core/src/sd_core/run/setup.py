@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType, DynamoBackend
 
 from sd_core.config import sections
 from sd_core.config.read import Run
@@ -24,7 +26,7 @@ from sd_core.run.heldout import HeldOut
 from sd_core.run.opening import OpenData, with_parts
 from sd_core.run.optim import build_optimizers, build_schedule
 from sd_core.run.previews import Previews
-from sd_core.run.state import TrainState
+from sd_core.run.state import Progress, TrainState
 from sd_core.run.stored import Story, card_of
 from sd_core.run.stream import Shares
 from sd_core.run.trainer import Trainer
@@ -41,20 +43,49 @@ def build_accelerator(options: sections.Training) -> Accelerator:
     """
     if options.mixed_precision == "fp16" and not torch.cuda.is_available():
         raise SdError('training.mixed_precision = "fp16" needs a GPU; use "bf16" or "no" on a CPU')
-    if options.mixed_precision == "bf16" and not torch.cuda.is_available() and not _cpu_has_bf16():
+    if options.mixed_precision == "bf16" and not torch.cuda.is_available() and not cpu_has_bf16():
         _log.warning(
             "this processor has no bfloat16 instructions and emulates them, many times slower than float32: "
             "set training.mixed_precision = 'no'"
         )
     torch.set_float32_matmul_precision(options.matmul_precision)
     if options.deterministic:
-        torch.use_deterministic_algorithms(True)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+    torch.use_deterministic_algorithms(options.deterministic)
     # Accelerate keeps the first precision of a process; a second run in this process has its own.
     AcceleratorState._reset_state(reset_partial_state=False)
-    return Accelerator(mixed_precision=options.mixed_precision)
+    # Apple's MPS has no float64, which the counter-based random numbers need.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=options.mixed_precision)
+    _refuse_foreign_settings(accelerator)
+    return accelerator
 
 
-def _cpu_has_bf16() -> bool:
+def _refuse_foreign_settings(accelerator: Accelerator) -> None:
+    """A run follows from its own config: what `accelerate config` adds must not change it.
+
+    Raises:
+        SdError: naming the setting of accelerate's.
+    """
+    kinds = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
+    if accelerator.distributed_type not in kinds:
+        raise SdError(
+            f"accelerate is set to {accelerator.distributed_type.value}; this trainer runs alone or data-parallel: "
+            "choose 'no' or multi-GPU in `accelerate config`"
+        )
+    if accelerator.gradient_accumulation_steps != 1:
+        raise SdError(
+            "accelerate is set to accumulate gradients, which would divide the loss twice: use "
+            "training.gradient_accumulation_steps and take the setting out of `accelerate config`"
+        )
+    if accelerator.state.dynamo_plugin.backend != DynamoBackend.NO:
+        raise SdError(
+            "accelerate is set to compile with dynamo: use training.compile_model instead and choose 'no' in "
+            "`accelerate config`"
+        )
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -67,7 +98,7 @@ def autocast(device: torch.device, precision: str) -> Callable[[], AbstractConte
 def prepare_network(options: sections.Training, assembly: Assembly) -> None:
     """Gradient checkpointing and per-block compilation, as the config asks."""
     network = assembly.network
-    if (options.gradient_checkpointing or options.compile_model) and not network.blocks():
+    if options.gradient_checkpointing and not network.blocks():
         _log.warning("this architecture names no blocks (block_modules): gradient checkpointing does nothing")
     if options.gradient_checkpointing:
         network.checkpoint_blocks()
@@ -90,17 +121,19 @@ def build_trainer(
     prepare_network(config.training, assembly)
     averages = Averages(assembly.network, config.training.ema_profiles, config.training.ema_decay)
     inner = build_optimizers(config.optimizer, assembly.network)
-    model, *prepared = accelerator.prepare(assembly.network, *inner)
+    model, *_ = accelerator.prepare(assembly.network, *inner)
+    shares = shares_of(run, accelerator)
     return Trainer(
         accelerator=accelerator,
         options=config.training,
         cfg_dropout=config.model.cfg_dropout,
         assembly=assembly,
         model=model,
-        optimizers=prepared,
         schedule=build_schedule(config.scheduler, total),
-        state=TrainState(assembly.network, inner, averages, accelerator.scaler),
-        shares=shares_of(run, accelerator),
+        state=TrainState(
+            assembly.network, inner, averages, accelerator.scaler, Progress(samples_per_step=shares.per_step)
+        ),
+        shares=shares,
         guard=Guard(accelerator, inner),
         previews=_previews(run, registry, accelerator, data, assembly),
         story=Story(run.to_toml(), registry.versions(), card_of(data.train, data.geometry, data.labels)),

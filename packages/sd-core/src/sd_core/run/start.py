@@ -10,7 +10,8 @@ from sd_core.config.read import Run, read_resolved
 from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.checkpoint import checkpoints, latest, verified
-from sd_core.run.stored import RUN
+from sd_core.run.stored import RUN, TaskCard, read_card
+from sd_core.task import LabelSpace
 
 _log = logging.getLogger(__name__)
 
@@ -32,11 +33,50 @@ def find_start(output_dir: Path, resume_from: str | None) -> Path | None:
             )
         return None
     if resume_from != "latest":
-        return verified(Path(resume_from))
+        return _given(output_dir, Path(resume_from))
     if not checkpoints(output_dir):
         _log.warning("%s holds no checkpoint yet: starting from the beginning", output_dir)
         return None
     return latest(output_dir)
+
+
+def _given(output_dir: Path, checkpoint: Path) -> Path:
+    """A named checkpoint; later ones of the same run are set aside.
+
+    Raises:
+        SdError: it is damaged, or the directory holds another run.
+    """
+    verified(checkpoint)
+    if checkpoint.resolve().parent != output_dir.resolve() and ((output_dir / RUN).exists() or checkpoints(output_dir)):
+        raise SdError(
+            f"{output_dir} holds another run than {checkpoint}; name a new --output-dir for what goes on from it"
+        )
+    return checkpoint
+
+
+def check_same_data(checkpoint: Path, card: TaskCard) -> None:
+    """Refuse data that are not those of the checkpoint, whatever their name.
+
+    Raises:
+        SdError: saying what differs.
+    """
+    before = read_card(checkpoint)
+    if before.geometry != card.geometry:
+        raise SdError(f"the checkpoint was trained on {before.geometry}, the dataset holds {card.geometry}")
+    if changed := sorted(_roles(before.labels) ^ _roles(card.labels)):
+        roles = ", ".join(dict.fromkeys(role for role, _ in changed))
+        raise SdError(f"the dataset's labels ({roles}) are not those that {checkpoint} was trained on")
+    if before.fingerprint != card.fingerprint:
+        raise SdError(
+            f"the train split is not the one that {checkpoint} was trained on (other content under the same name); "
+            "train anew, or bring the old data back"
+        )
+
+
+def _roles(labels: LabelSpace) -> set[tuple[str, str]]:
+    """Each role with its values, as text to compare."""
+    found = {**labels.categories, **labels.numbers, **dict.fromkeys(labels.texts, "text")}
+    return {(role, repr(values)) for role, values in found.items()}
 
 
 def check_same_run(run: Run, checkpoint: Path, registry: Registry) -> None:

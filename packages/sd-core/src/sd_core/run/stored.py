@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sd_core.run.assemble import Assembly, Geometry
 from sd_core.run.data import Split
-from sd_core.run.state import contiguous
+from sd_core.run.state import write_tensors
 from sd_core.task import GridShape, Labels, LabelSpace, SignalInfo
 
 RUN = "run.toml"
@@ -109,7 +109,7 @@ class Story:
         """Everything that loading needs besides the training state."""
         self.write_run_files(folder)
         (folder / TASK).write_text(self.card.to_json(), encoding="utf-8")
-        save_file(contiguous(assembly.representation.state_dict()), folder / REPRESENTATION)
+        write_tensors(folder / REPRESENTATION, assembly.representation.state_dict())
 
 
 def load_representation(folder: Path, assembly: Assembly) -> None:

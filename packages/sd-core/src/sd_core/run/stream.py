@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ class SampleStream:
     def __init__(self, windows: int, seed: int, *, parts: int = 1, weights: NDArray[np.float64] | None = None) -> None:
         self.epoch_size = windows * parts
         self._windows, self._parts, self._seed, self._weights = windows, parts, seed, weights
-        self._order = lru_cache(maxsize=2)(self._epoch_order)  # two: a batch may straddle epochs
+        self._orders: dict[int, Ints] = {}
 
     def examples(self, positions: Ints) -> Ints:
         """Example numbers at these global sample counts, same shape."""
@@ -35,6 +34,13 @@ class SampleStream:
             here = epochs == epoch
             found[here] = self._order(int(epoch))[places[here]]
         return found
+
+    def _order(self, epoch: int) -> Ints:
+        if epoch not in self._orders:
+            if len(self._orders) > 1:  # a batch may straddle two epochs, never three for long
+                del self._orders[min(self._orders)]
+            self._orders[epoch] = self._epoch_order(epoch)
+        return self._orders[epoch]
 
     def _epoch_order(self, epoch: int) -> Ints:
         order: Ints = permutation(self._seed, Stream.ORDER, epoch, self.epoch_size).numpy()

@@ -10,18 +10,22 @@ from sd_core.config import sections
 from sd_core.config.read import Run
 from sd_core.registry import Registry, discover
 from sd_core.run.assemble import assemble
+from sd_core.run.checkpoint import set_aside_later
 from sd_core.run.console import Bar
 from sd_core.run.data import training_batches
+from sd_core.run.disk import disk_errors
 from sd_core.run.interrupt import StopRequest, stop_on_signal
 from sd_core.run.logs import JsonLines
 from sd_core.run.opening import OpenData, open_data, with_parts
 from sd_core.run.pretrained import start_weights
 from sd_core.run.setup import build_accelerator, build_trainer
-from sd_core.run.start import check_same_run, find_start
+from sd_core.run.start import check_same_data, check_same_run, find_start
 from sd_core.run.stored import load_representation
 from sd_core.run.stream import SampleStream
 from sd_core.run.trainer import Trainer
 from sd_core.run.watching import Watchers, build_trackers
+
+METRICS = "metrics.jsonl"
 
 
 def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registry: Registry | None = None) -> None:
@@ -62,11 +66,12 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
         run, registry, accelerator=accelerator, data=data, assembly=assembly, total=total, output_dir=output_dir
     )
     if checkpoint is not None:
+        check_same_data(checkpoint, trainer.story.card)
         trainer.load(checkpoint)
 
     # steps until done, or until told to stop
     with stop_on_signal() as request:
-        trainer.watchers = open_watchers(run, registry, trainer, total, resumed=resume_from is not None)
+        trainer.watchers = open_watchers(run, registry, trainer, total, checkpoint)
         try:
             run_steps(trainer, data, stream, workers=run.config.dataset.num_workers, total=total, request=request)
         finally:
@@ -81,16 +86,25 @@ def total_steps(options: sections.Training, epoch_size: int, batch_size: int) ->
     return math.ceil(options.epochs * epoch_size / (batch_size * options.gradient_accumulation_steps))
 
 
-def open_watchers(run: Run, registry: Registry, trainer: Trainer, total: int, *, resumed: bool) -> Watchers | None:
+def open_watchers(
+    run: Run, registry: Registry, trainer: Trainer, total: int, checkpoint: Path | None
+) -> Watchers | None:
     """Create the run directory and open its files, on the main process only."""
     if not trainer.accelerator.is_main_process:
         return None
     folder, progress = trainer.output_dir, trainer.state.progress
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer.story.write_run_files(folder)
+    with disk_errors(folder, "name another --output-dir"):
+        folder.mkdir(parents=True, exist_ok=True)
+        trainer.story.write_run_files(folder)
+    moved = checkpoint is not None and checkpoint.resolve().parent != folder.resolve()
+    metrics = JsonLines(folder / METRICS, offset=None if moved else progress.metrics_offset)
+    if checkpoint is not None and moved:
+        metrics.inherit(checkpoint.parent / METRICS, progress.metrics_offset)
+    elif checkpoint is not None:
+        set_aside_later(checkpoint)
     return Watchers(
-        trackers=build_trackers(run, registry, folder, progress.step if resumed else None),
-        metrics=JsonLines(folder / "metrics.jsonl", offset=progress.metrics_offset),
+        trackers=build_trackers(run, registry, folder, None if checkpoint is None else progress.step),
+        metrics=metrics,
         timing=JsonLines(folder / "timing.jsonl"),
         bar=Bar(total, progress.step),
     )
@@ -157,5 +171,5 @@ class Calendar:
         """Whether the held-out loss and pictures are made."""
         if self.options.eval_strategy == "epoch":
             return step * self.per_step // self.epoch_size > (step - 1) * self.per_step // self.epoch_size
-        interval = self.options.eval_num_steps or self.options.checkpoint_interval
-        return self.options.eval_strategy == "steps" and step % interval == 0
+        interval = self.options.eval_num_steps
+        return self.options.eval_strategy == "steps" and interval is not None and step % interval == 0

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -43,8 +42,6 @@ class Trainer:
     assembly: Assembly
     model: nn.Module
     """The network as accelerate wrapped it."""
-    optimizers: list[Any]
-    """The optimizers as accelerate wrapped them."""
     schedule: Schedule
     state: TrainState
     shares: Shares
@@ -85,10 +82,7 @@ class Trainer:
             rows.append(batch.row)
         self._norm = self._clip()
         self.guard.check(number + 1, total, self._norm, rows, wants_stop)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        if not self.guard.count_skips(number + 1):
+        if self._move():
             self.state.averages.update(number + 1)
         self._count(total)
 
@@ -121,8 +115,30 @@ class Trainer:
 
     def _clip(self) -> Tensor:
         limit = self.options.gradient_clip_norm
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), float("inf") if limit is None else limit)
-        return torch.as_tensor(norm, device=self.device).detach()
+        if self.state.scaler is not None:
+            for optimizer in self.state.optimizers:
+                self.state.scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), float("inf") if limit is None else limit)
+        return norm.detach()
+
+    def _move(self) -> bool:
+        """Let the optimizers step, once; with an fp16 scaler not where a gradient overflowed.
+
+        Accelerate's wrapped optimizers would each update the scaler, so that the second of two would
+        divide its gradients by the scale again; and a fused one never reports that it skipped.
+        """
+        scaler = self.state.scaler
+        moves = scaler is None or bool(torch.isfinite(self._norm))
+        for optimizer in self.state.optimizers:
+            if moves and scaler is None:
+                optimizer.step()
+            elif moves:
+                scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        if scaler is not None:
+            scaler.update()
+        self.guard.count_skips(self.state.progress.step + 1, skipped=not moves)
+        return moves
 
     def _count(self, loss: Tensor) -> None:
         progress = self.state.progress
@@ -156,6 +172,7 @@ class Trainer:
 
     def log(self) -> None:
         """Write the mean loss since the last line, and the speed."""
+        self.guard.settle()
         self._fold_loss()
         progress = self.state.progress
         values = {
@@ -180,6 +197,7 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Held-out loss and pictures, from averaged weights."""
+        self.guard.settle()
         begun = time.perf_counter()
         step = self.state.progress.step
         with self.state.averages.applied():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,11 +65,12 @@ class Watchers:
             tracker.images(name, pictures, step)
 
     def close(self) -> None:
-        """Write out everything that is pending."""
-        self.metrics.close()
-        self.timing.close()
-        for tracker in self.trackers:
-            tracker.close()
+        """Write out everything that is pending, each in turn even where one fails."""
+        with ExitStack() as stack:
+            stack.callback(self.metrics.close)
+            stack.callback(self.timing.close)
+            for tracker in self.trackers:
+                stack.callback(tracker.close)
 
 
 def build_trackers(run: Run, registry: Registry, output_dir: Path, resumed_at: int | None) -> list[Tracker]:
