@@ -106,7 +106,7 @@ def test_every_module_of_offers_is_held_free_of_torch() -> None:
         for path in ROOT.glob("packages/*/src/**/*.py")
         if path.stem in ("plugin", "options", "builtin") and "testing" not in path.parts
     }
-    assert modules == set(held)
+    assert modules <= set(held)
 
 
 def test_every_make_target_has_a_line_of_help() -> None:

@@ -80,6 +80,7 @@ def sd_trackers() -> list[Component]:
             name="wandb",
             summary="Curves and pictures at Weights & Biases",
             factory="sd_core.run.trackers:WandB",
+            options="sd_core.run.tracker_options:WandBOptions",
             requires=("wandb",),
             extra="wandb",
         ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sd_core.errors import SdError
-from sd_core.options import NoOptions, Options
+from sd_core.options import NoOptions
+from sd_core.run.tracker_options import WandBOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +20,7 @@ class TensorBoard:
 
     def __init__(self, options: NoOptions, run_dir: Path) -> None:  # noqa: ARG002 - all are built alike
         self._folder = run_dir
-        self._purge_step: int | None = None
+        self._purge_step = 0  # a fresh run hides what an older one left in the same folder
         self._opened: Any = None
 
     def resume(self, step: int) -> None:
@@ -48,24 +50,19 @@ class TensorBoard:
             self._opened.close()
 
 
-class WandBOptions(Options):
-    """Options of the Weights & Biases tracker."""
-
-    project: str | None = None
-    """The project; `[logging] wandb_project` fills it in."""
-
-
 class WandB:
     """A Weights & Biases run."""
 
     def __init__(self, options: WandBOptions, run_dir: Path) -> None:
         import wandb  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-        if options.project is None:
+        if options.wandb_project is None:
             raise SdError("tracker 'wandb' needs a project: set logging.wandb_project")
         self._wandb = wandb
         name = run_dir.name
-        self._run = wandb.init(project=options.project, name=name, id=name, dir=str(run_dir), resume="allow")
+        # Two runs of one name in different folders are two runs.
+        number = f"{name}-{blake2b(str(run_dir.resolve()).encode(), digest_size=4).hexdigest()}"
+        self._run = wandb.init(project=options.wandb_project, name=name, id=number, dir=str(run_dir), resume="allow")
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """One point per value."""
