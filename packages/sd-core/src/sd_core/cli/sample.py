@@ -52,6 +52,9 @@ def main(
         write.check(folder)
 
     loaded = load_run(source, overrides, registry=registry)
+    if overrides:
+        for notice in loaded.run.notices:
+            click.echo(notice, err=True)
     with counting("drawing windows", count) as tick:
         windows = generate(loaded, count, seed=seed, tick=tick)
     for path in write(windows, folder, provenance(loaded, count, seed)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +20,8 @@ from sd_core.task import Condition, GridShape, LabelSpace, SignalInfo, Task
 
 if TYPE_CHECKING:
     from sd_core.protocols import Codec, Conditioner, Denoiser, Objective, Representation, Sampler
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ def assemble(run: Run, registry: Registry, geometry: Geometry, labels: LabelSpac
 def build_representation(run: Run, registry: Registry, geometry: Geometry) -> Representation:
     """The representation of the config; for stored pictures, the pictures themselves."""
     if geometry.pictures is not None:
+        _log.warning(
+            "the dataset holds rendered pictures, which are learned as they are: data.representation = %r does nothing",
+            run.config.data.representation,
+        )
         return StoredPictures(geometry.pictures)
     return cast("Representation", _create(run, registry, "representations", geometry.info))
 

@@ -87,6 +87,7 @@ def evaluate(
     metrics, notes = usable_metrics(loaded.registry, config.evaluation.metrics, loaded.run.metric_options)
     report = _report(loaded.registry, config.evaluation)
     notes += more + still_more
+    notes += [notice for notice in loaded.run.notices if overrides]
 
     # The model.
     count = count or config.evaluation.num_samples
