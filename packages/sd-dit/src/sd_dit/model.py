@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sd_core.nn.embeddings import TimeEmbedding
+from sd_core.nn.levels import InputLevel
 from sd_core.nn.norms import modulate
 from sd_core.nn.patches import Patches, warn_of_many_tokens
 from sd_core.nn.roles import Role, parameter_roles
@@ -43,6 +44,7 @@ class DiT(nn.Module):
         self.rows = _row_table(self.patches.rows, width) if options.row_embedding else None
         self.rope = AxialRope(self.patches.rows, self.patches.columns, options.head_dim)
         self.time = TimeEmbedding(width)
+        self.level = InputLevel(task.shape, width) if options.input_level else None
         condition = task.condition
         self.vector_in = nn.Linear(condition.vector, width, bias=False) if condition.vector else None
         self.tokens_in = nn.Linear(condition.tokens, width, bias=False) if condition.tokens else None
@@ -57,7 +59,7 @@ class DiT(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
         """Predict from x (B, C, H, W), t (B,) in [0, 1], vector (B, D), tokens (B, N, D) -> (B, C, H, W)."""
-        condition = F.silu(self._condition(t, vector))
+        condition = F.silu(self._condition(x, t, vector))
         sequence, prefix = self._sequence(x, tokens)
         cos, sin = self.rope(prefix)
         for block in self.blocks:
@@ -66,8 +68,10 @@ class DiT(nn.Module):
         patches = self.output(modulate(sequence[:, prefix:], shift, scale))
         return self.patches.join(patches).to(x.dtype)
 
-    def _condition(self, t: Tensor, vector: Tensor | None) -> Tensor:
+    def _condition(self, x: Tensor, t: Tensor, vector: Tensor | None) -> Tensor:
         condition: Tensor = self.time(t)
+        if self.level is not None:
+            condition = condition + self.level(x, t)
         if self.vector_in is not None:
             condition = condition + self.vector_in(_given(vector, "vector"))
         return condition

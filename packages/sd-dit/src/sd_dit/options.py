@@ -28,6 +28,8 @@ class DiTOptions(Options):
     """Dropout on the output of every attention and feed-forward layer."""
     bottleneck: int = Field(default=128, ge=0)
     """Bottleneck of the patch embedding where a patch has more values than a quarter of the width; 0 for none."""
+    input_level: bool = True
+    """Tell the blocks how strong the data in the noisy input is: RMS norms hide it, and windows come out alike."""
     row_embedding: bool = True
     """Learn a vector per row of patches: rows are electrodes or frequencies, and neither look the same one step on."""
 
