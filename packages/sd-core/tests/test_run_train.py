@@ -23,7 +23,7 @@ from sd_core.run.sample import generate, load_run
 from sd_core.run.stream import Shares
 from sd_core.run.train import train
 from sd_core.run.trainer import Trainer
-from sd_core.testing.toys import TOY_SIGNAL, toy_config, toy_registry, write_toy_windows
+from sd_core.testing.toys import TOY_SIGNAL, ToyDenoiser, toy_config, toy_registry, write_toy_windows
 from sd_core.testing.windows import write_miniature
 from sd_core.windows.reading import WindowSet
 
@@ -317,3 +317,23 @@ def test_a_checkpoint_copied_elsewhere_works_alone(tmp_path: Path, registry: Reg
     alone = (tmp_path / "run" / "checkpoint-4").rename(tmp_path / "keepsake")
     data.rename(tmp_path / "gone")
     assert (generate(load_run(alone, registry=registry), 2).signal == before).all()
+
+
+def test_a_finished_run_stays_as_it_is(
+    tmp_path: Path, windows: Path, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = read(windows, registry)
+    train(run, tmp_path / "run", registry=registry)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    train(run, tmp_path / "run", resume_from="latest", registry=registry)
+    assert "already at step 4" in caplog.text
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_a_network_that_returns_another_shape_is_named(
+    tmp_path: Path, windows: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = ToyDenoiser.forward
+    monkeypatch.setattr(ToyDenoiser, "forward", lambda self, *given: forward(self, *given)[:, 0])
+    with pytest.raises(ValueError, match="ToyDenoiser made"):
+        train(read(windows, registry), tmp_path / "run", registry=registry)

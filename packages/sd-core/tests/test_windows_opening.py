@@ -206,3 +206,10 @@ def test_a_hub_id_that_nobody_answers_for_names_the_ways_on(monkeypatch: pytest.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(SdError, match=r"no dataset 'org/none'.*sd-data build.*--set dataset.name=demo"):
         open_split("org/none", "train")
+
+
+def test_a_folder_of_recordings_is_sent_to_sd_data_build(tmp_path: Path) -> None:
+    (tmp_path / "Subject00_1.edf").write_bytes(b"0       ")
+    (tmp_path / "subject-info.csv").write_text("Subject,Age\nSubject00,21\n")
+    with pytest.raises(SdError, match=r"holds recordings, not windows; build one from recordings with `sd-data build"):
+        open_split(tmp_path, "train")

@@ -98,14 +98,14 @@ class Model(Options):
     name: str
     """An architecture plugin's component."""
     conditioning: str = "none"
-    """A conditioner: "none", "classes", "attributes", "caption" or a plugin's."""
+    """A conditioner: "none", "classes", "attributes" or a plugin's; "caption" is not built yet."""
     pretrained: str | None = None
     """Weights to start from: a run or checkpoint folder of this project. An architecture that loads its own weights
     says in its options what it takes instead."""
     revision: str | None = None
     """Revision on the hub, only for architectures that load from one."""
     latent_space: bool = False
-    """Short for `[codec] name = "vae"`."""
+    """Short for `[codec] name = "vae"`, which is not built yet."""
     cfg_dropout: Fraction = 0.1
     """Share of examples that are trained without their condition; written in `[model.extras]`."""
     lora: Lora | None = None
@@ -118,7 +118,7 @@ class Codec(Options):
     """`[codec]`: the latent space."""
 
     name: str = "none"
-    """"none", "vae" or a plugin's."""
+    """"none" or a plugin's; "vae" is not built yet."""
     extras: Extras = Field(default_factory=dict)
     """Options of the codec."""
 

@@ -59,6 +59,9 @@ class Network(nn.Module):
             condition = drop_condition(condition, self.conditioner.null(len(x)), dropped)
         condition = self._with_part(condition, part)
         predicted: Tensor = self.denoiser(x, t, condition.vector, condition.tokens)
+        if predicted.shape != x.shape:  # it would broadcast, and train on nonsense
+            name = type(self.denoiser).__name__
+            raise ValueError(f"{name} made {tuple(predicted.shape)} of an input {tuple(x.shape)}; they must be alike")
         return predicted
 
     def _with_part(self, condition: Conditioning, part: Tensor | None) -> Conditioning:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ from sd_core.windows.labels import LabelTable, label_space
 from sd_core.windows.locate import locate
 from sd_core.windows.opening import open_split
 from sd_core.windows.reading import PictureSet, WindowSet
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,21 @@ def find_dataset(run: Run, registry: Registry) -> str:
     options = run.options.get("corpora")
     name = run.config.dataset.name
     if options is None:
-        return locate(name, run.config.settings.data_root)
+        return _located(name, run.config.settings.data_root)
     corpus = registry.create("corpora", name, options)
     version = registry.version_of("corpora", name)
     return str(cached_corpus(corpus.build, corpus_key(name, options.model_dump(mode="json"), version)))
+
+
+def _located(name: str, data_root: str) -> str:
+    found = locate(name, data_root)
+    if not Path(found).is_absolute():
+        _log.warning(
+            "no folder %r here or under the data root %s ([settings] data_root, SIGNAL_DIFFUSION_DATA): asking the hub",
+            name,
+            data_root,
+        )
+    return found
 
 
 def open_source(

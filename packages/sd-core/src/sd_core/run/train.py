@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from sd_core.run.trainer import Trainer
 from sd_core.run.watching import Watchers, build_trackers
 
 METRICS = "metrics.jsonl"
+_log = logging.getLogger(__name__)
 
 
 def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registry: Registry | None = None) -> None:
@@ -68,6 +70,10 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
     if checkpoint is not None:
         check_same_data(checkpoint, trainer.story.card)
         trainer.load(checkpoint)
+
+    if trainer.state.progress.step >= total:
+        _log.warning("this run is already at step %d of %d; raise training.max_train_steps to go on", total, total)
+        return
 
     # steps until done, or until told to stop
     with stop_on_signal() as request:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _HUB_SECONDS = 10.0
+_RECORDINGS = frozenset({".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".cnt"})
 
 
 def load_splits(name: str) -> dict[str, Dataset]:
@@ -55,6 +56,8 @@ def _load_files(path: Path) -> dict[str, Dataset]:
     """Parquet files or an imagefolder; `datasets` turns them into Arrow files in its cache once."""
     from datasets import load_dataset
 
+    if any(file.suffix.lower() in _RECORDINGS for file in ([path] if path.is_file() else path.iterdir())):
+        raise SdError(f"'{path}' holds recordings, not windows; {WAYS_ON.format(name='DATASET')}")
     if path.is_file():
         return dict(load_dataset("parquet", data_files=str(path)))
     if not any(path.iterdir()):
