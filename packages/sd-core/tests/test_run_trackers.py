@@ -44,7 +44,7 @@ def test_pictures_arrive(tmp_path: Path) -> None:
     tracker = TensorBoard(NoOptions(), tmp_path)
     tracker.images("generated", torch.rand(2, 3, 8, 8), 5)
     tracker.close()
-    assert events(tmp_path).Tags()["images"] == ["generated"]
+    assert events(tmp_path).Tags()["images"] == ["generated/0", "generated/1"]
 
 
 def test_the_project_of_the_config_reaches_weights_and_biases(tmp_path: Path) -> None:

@@ -41,8 +41,9 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
 
     def images(self, name: str, pictures: Tensor, step: int) -> None:
-        """A grid of pictures (B, 3, H, W) in [0, 1]."""
-        self._writer.add_images(name, pictures.cpu(), step)
+        """Pictures (B, 3, H, W) in [0, 1], a card each: side by side they would be too small to read."""
+        for number, picture in enumerate(pictures.cpu()):
+            self._writer.add_image(f"{name}/{number}", picture, step)
 
     def close(self) -> None:
         """Write out what is pending."""
