@@ -29,7 +29,7 @@ def amplitude(options: NoOptions) -> Comparison:
         theirs, ours = (np.log(found.deviation.mean(1)) for found in (real, generated))
         return {"amplitude": wasserstein(theirs, ours)}
 
-    return Comparison({"amplitude": Score("Amplitude", "ln", detail=True)}, compare)
+    return Comparison({"amplitude": Score("Amplitude", "ln")}, compare)
 
 
 def autocorrelation(options: NoOptions) -> Comparison:
