@@ -24,8 +24,9 @@ from sd_core.run.stream import Shares
 from sd_core.run.train import train
 from sd_core.run.trainer import Trainer
 from sd_core.testing.toys import TOY_SIGNAL, ToyDenoiser, toy_config, toy_registry, write_toy_windows
-from sd_core.testing.windows import write_miniature
+from sd_core.testing.windows import CLASSES, made_up_rows, write_miniature
 from sd_core.windows.reading import WindowSet
+from sd_core.windows.writing import write_windows
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,9 @@ def test_batch_and_accumulation_see_the_same_samples(tmp_path: Path, windows: Pa
 def test_a_signal_finishes_the_step_and_saves(
     tmp_path: Path, windows: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = read(windows, registry, training={**SIX, "max_train_steps": 50, "checkpoint_interval": 50})
+    run = read(
+        windows, registry, training={**SIX, "max_train_steps": 50, "checkpoint_interval": 50, "eval_num_steps": 20}
+    )
     step = Trainer.step
 
     def step_then_signal(self: Trainer, *args: object) -> None:
@@ -135,6 +138,7 @@ def test_a_signal_finishes_the_step_and_saves(
     [saved] = (tmp_path / "run").glob("checkpoint-*")
     assert 3 <= int(saved.name.removeprefix("checkpoint-")) <= 5
     assert signal.getsignal(signal.SIGTERM) == before
+    assert "val_loss" not in (tmp_path / "run" / "metrics.jsonl").read_text()  # nobody waits for samples now
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -205,6 +209,17 @@ def test_other_data_under_the_same_name_are_not_continued(tmp_path: Path, regist
     shutil.rmtree(data)
     write_miniature(data, TOY_SIGNAL, train=10)
     with pytest.raises(SdError, match=r"labels \(age\) are not those"):
+        train(run, tmp_path / "run", resume_from="latest", registry=registry)
+
+
+def test_other_signals_with_the_same_labels_are_not_continued(tmp_path: Path, registry: Registry) -> None:
+    data = write_toy_windows(tmp_path / "data")
+    run = read(data, registry)
+    train(run, tmp_path / "run", registry=registry)
+    shutil.rmtree(data)
+    louder = [{**row, "signal": 2 * row["signal"]} for row in made_up_rows(12, TOY_SIGNAL)]
+    write_windows(data, {"train": louder}, TOY_SIGNAL, {"corpus": "miniature"}, classes=CLASSES)
+    with pytest.raises(SdError, match="train split is not the one"):
         train(run, tmp_path / "run", resume_from="latest", registry=registry)
 
 

@@ -10,7 +10,8 @@ from sd_core.config.read import Run, read_resolved
 from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.checkpoint import checkpoints, latest, verified
-from sd_core.run.stored import RUN, TaskCard, read_card
+from sd_core.run.opening import OpenData
+from sd_core.run.stored import RUN, read_card
 from sd_core.task import LabelSpace
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def find_start(output_dir: Path, resume_from: str | None) -> Path | None:
 
 
 def _given(output_dir: Path, checkpoint: Path) -> Path:
-    """A named checkpoint; later ones of the same run are set aside.
+    """A named checkpoint.
 
     Raises:
         SdError: it is damaged, or the directory holds another run.
@@ -54,19 +55,19 @@ def _given(output_dir: Path, checkpoint: Path) -> Path:
     return checkpoint
 
 
-def check_same_data(checkpoint: Path, card: TaskCard) -> None:
+def check_same_data(checkpoint: Path, data: OpenData) -> None:
     """Refuse data that are not those of the checkpoint, whatever their name.
 
     Raises:
         SdError: saying what differs.
     """
     before = read_card(checkpoint)
-    if before.geometry != card.geometry:
-        raise SdError(f"the checkpoint was trained on {before.geometry}, the dataset holds {card.geometry}")
-    if changed := sorted(_roles(before.labels) ^ _roles(card.labels)):
+    if before.geometry != data.geometry:
+        raise SdError(f"the checkpoint was trained on {before.geometry}, the dataset holds {data.geometry}")
+    if changed := sorted(_roles(before.labels) ^ _roles(data.labels)):
         roles = ", ".join(dict.fromkeys(role for role, _ in changed))
         raise SdError(f"the dataset's labels ({roles}) are not those that {checkpoint} was trained on")
-    if before.fingerprint != card.fingerprint:
+    if before.fingerprint != data.train.source.fingerprint:
         raise SdError(
             f"the train split is not the one that {checkpoint} was trained on (other content under the same name); "
             "train anew, or bring the old data back"

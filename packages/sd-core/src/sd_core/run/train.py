@@ -51,6 +51,8 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
 
     # the data, and the parts that fit it
     data = open_data(run, registry)
+    if checkpoint is not None:
+        check_same_data(checkpoint, data)
     assembly = assemble(run, registry, data.geometry, data.labels)
     if checkpoint is None:
         assembly.representation.fit(data.train.source)  # type: ignore[arg-type]
@@ -68,7 +70,6 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
         run, registry, accelerator=accelerator, data=data, assembly=assembly, total=total, output_dir=output_dir
     )
     if checkpoint is not None:
-        check_same_data(checkpoint, trainer.story.card)
         trainer.load(checkpoint)
 
     if trainer.state.progress.step >= total:
@@ -137,12 +138,12 @@ def run_steps(
                 trainer.evaluate()
             if calendar.saves(progress.step):
                 trainer.save()
-        finish(trainer, calendar)
+        finish(trainer, calendar, stopped=progress.step < total)
     trainer.say_end(total, request)
 
 
-def finish(trainer: Trainer, calendar: Calendar) -> None:
-    """Save where the run ends; then log and evaluate that moment too.
+def finish(trainer: Trainer, calendar: Calendar, *, stopped: bool) -> None:
+    """Save where the run ends; then log and, unless somebody waits for it to stop, evaluate that moment too.
 
     Saving comes first: a longer run that resumes here drops what was written only because this one
     ended, and its metrics file is that of a run that never stopped.
@@ -152,7 +153,7 @@ def finish(trainer: Trainer, calendar: Calendar) -> None:
         trainer.save()
     if trainer.state.progress.loss_count and not calendar.logs(step):
         trainer.log()
-    if trainer.options.eval_strategy != "no" and not calendar.evaluates(step):
+    if trainer.options.eval_strategy != "no" and not stopped and not calendar.evaluates(step):
         trainer.evaluate()
 
 
