@@ -30,7 +30,8 @@ class Denoiser(Protocol):
 
     Optional, for what they bring:
     `param_roles() -> dict[str, Role]`: every parameter's name -> "matrix" (hidden, inside blocks: Muon or
-    AdamW, weight decay), "embedding" (maps into, out of and around the blocks: AdamW, weight decay) or
+    AdamW, weight decay), "embedding" (maps into, out of and around the blocks: AdamW, weight decay),
+    "mapping" (a mapping network and the modulations it feeds: a third of the learning rate, no weight decay) or
     "vector" (gains, biases, looked-up tables: AdamW, no weight decay); see `sd_core.nn.roles`.
     `block_modules() -> Sequence[nn.Module]`: units of gradient checkpointing, per-block compilation and sharding.
     `token_count: int`: length of the sequence it works on.

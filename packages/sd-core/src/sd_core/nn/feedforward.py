@@ -28,3 +28,23 @@ class SwiGLU(nn.Module):
         up, gate = self.gate_up(x).chunk(2, dim=-1)
         out: Tensor = self.down(up * F.silu(gate))
         return out
+
+
+class GEGLU(nn.Module):
+    """down(dropout(up(x) * gelu(gate(x)))), without biases (Shazeer 2020, equation 6; HDiT, Crowson 2024, figure 4).
+
+    `down` starts at zero, so that a residual branch starts as the identity.
+    """
+
+    def __init__(self, width: int, hidden: int, dropout_rate: float = 0.0) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
+        self.dropout = nn.Dropout(dropout_rate)
+        self.down = nn.Linear(hidden, width, bias=False)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From x (..., width) -> (..., width)."""
+        up, gate = self.gate_up(x).chunk(2, dim=-1)
+        out: Tensor = self.down(self.dropout(up * F.gelu(gate)))
+        return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 EPSILON = 1e-6
 """Added to the mean square; torch's own default is the dtype's, 8e-3 in bfloat16."""
@@ -19,3 +19,21 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Normalised x (B, N, D), scaled by 1 + scale and shifted, both (B, D) (Peebles & Xie 2023, section 3.2)."""
     scale, shift = scale.to(x.dtype), shift.to(x.dtype)
     return torch.addcmul(shift[:, None], rms_norm(x), 1 + scale[:, None])
+
+
+class AdaRMSNorm(nn.Module):
+    """RMS norm whose gain is 1 + a linear map of the condition, without a shift (HDiT, Crowson 2024, section 4.3).
+
+    The map starts at zero, the norm as a plain one.
+    """
+
+    def __init__(self, width: int, condition_width: int) -> None:
+        super().__init__()
+        self.gain = nn.Linear(condition_width, width, bias=False)
+        nn.init.zeros_(self.gain.weight)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """From x (B, ..., width), condition (B, condition_width) -> shape and dtype of x."""
+        gain = 1 + self.gain(condition).to(x.dtype)
+        out: Tensor = rms_norm(x) * gain.reshape(len(gain), *(1,) * (x.ndim - 2), -1)
+        return out

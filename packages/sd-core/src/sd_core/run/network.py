@@ -76,7 +76,7 @@ class Network(nn.Module):
         )
 
     def parameter_roles(self) -> dict[str, str]:
-        """Role of every trainable parameter: "matrix", "embedding" or "vector".
+        """Role of every trainable parameter: "matrix", "embedding", "mapping" or "vector".
 
         The denoiser names its own (`param_roles`); of the rest, gains, biases and looked-up tables are
         vectors and the others embeddings, so that Muon only moves what an author named.

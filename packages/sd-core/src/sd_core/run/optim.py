@@ -16,13 +16,15 @@ from sd_core.run.muon import CpuMuon
 from sd_core.run.network import Network
 
 Schedule = Callable[[int], float]
+MAPPING_RATE = 1 / 3
+"""Learning rate of a mapping network, as a share of the others' (HDiT, Crowson 2024)."""
 
 
 def build_optimizers(options: sections.Optimizer, network: Network) -> list[Optimizer]:
     """The optimizers of a run: one, or with "muon" two (matrices, the rest).
 
-    Weight decay falls on matrices and embeddings, never on gains and biases. Each parameter
-    group keeps its peak learning rate under "peak_lr".
+    Weight decay falls on matrices and embeddings, never on gains, biases and the mapping. Each parameter
+    group keeps its peak learning rate under "peak_lr"; the mapping's is `MAPPING_RATE` of the others'.
 
     Raises:
         SdError: "muon" for a network that names no matrices, or a missing library.
@@ -74,10 +76,13 @@ _OPTIMIZERS: dict[str, Callable[[sections.Optimizer, Network], list[Optimizer]]]
 def _groups(options: sections.Optimizer, network: Network, without: set[str] = frozenset()) -> list[dict[str, Any]]:  # type: ignore[assignment]
     decayed = list(_with_role(network, {"matrix", "embedding"} - without))
     plain = list(_with_role(network, {"vector"}))
+    mapping = list(_with_role(network, {"mapping"}))
     rate = {"lr": options.learning_rate, "peak_lr": options.learning_rate}
+    slow = {name: MAPPING_RATE * lr for name, lr in rate.items()}
     groups = [
         {"params": decayed, "weight_decay": options.weight_decay, **rate},
         {"params": plain, "weight_decay": 0.0, **rate},
+        {"params": mapping, "weight_decay": 0.0, **slow},
     ]
     return [group for group in groups if group["params"]]
 

@@ -167,8 +167,8 @@ class ArchitectureContract:
         assert not strange, f"not roles: {strange}"
         flat = [name for name, role in roles.items() if role == "matrix" and parameters[name].ndim != 2]
         assert not flat, f"matrices without two axes: {flat}"
-        bent = [name for name, role in roles.items() if role != "vector" and parameters[name].ndim < 2]
-        assert not bent, f"gains and biases must be vectors: {bent}"
+        bent = [name for name, role in roles.items() if role in ("matrix", "embedding") and parameters[name].ndim < 2]
+        assert not bent, f"gains and biases must be vectors, or belong to the mapping: {bent}"
 
     def test_its_state_comes_back(self) -> None:
         """A state dict loaded into another instance makes it the same network."""
