@@ -1,0 +1,90 @@
+"""Neighborhood attention against its definition, a loop over queries."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from sd_hourglass.neighborhood import NeighborhoodAttention
+
+GRIDS = [(32, 32, 7), (5, 64, 7), (20, 33, 7), (1, 9, 7), (3, 3, 7), (7, 7, 7), (13, 8, 5), (11, 17, 3), (6, 6, 1)]
+
+
+def loop(query: Tensor, key: Tensor, value: Tensor, kernel: int, scale: float) -> Tensor:
+    """Query by query: the window of `kernel` tokens with the query in its middle, moved into the grid."""
+    _, rows, columns, _, _ = query.shape
+
+    def window(position: int, size: int) -> slice:
+        start = max(0, min(position - kernel // 2, size - kernel))
+        return slice(start, min(size, start + kernel))
+
+    out = []
+    for row in range(rows):
+        for column in range(columns):
+            seen = (slice(None), window(row, rows), window(column, columns))
+            scores = torch.einsum("bhd,brchd->bhrc", query[:, row, column], key[seen]) * scale
+            weights = scores.flatten(2).softmax(-1).view_as(scores)
+            out.append(torch.einsum("bhrc,brchd->bhd", weights, value[seen]))
+    return torch.stack(out, 1).view_as(query)
+
+
+def inputs(rows: int, columns: int, dtype: torch.dtype = torch.float64, heads: int = 2) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    parts = torch.randn(3, 2, rows, columns, heads, 8, generator=generator, dtype=torch.float64)
+    return [part.to(dtype).requires_grad_() for part in parts]
+
+
+def outputs_and_gradients(out: Tensor, parts: list[Tensor]) -> list[Tensor]:
+    weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out).sin()
+    return [out, *torch.autograd.grad((out * weights).sum(), parts)]
+
+
+def deviations(ours: list[Tensor], exact: list[Tensor]) -> list[float]:
+    return [
+        float((a.detach().double() - b).abs().max() / b.abs().max().clamp(min=1e-3))
+        for a, b in zip(ours, exact, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("rows", "columns", "kernel"), GRIDS)
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
+def test_outputs_and_gradients_equal_the_loop(
+    rows: int, columns: int, kernel: int, dtype: torch.dtype, bound: float
+) -> None:
+    exact = inputs(rows, columns)
+    expected = outputs_and_gradients(loop(*exact, kernel, 0.3), exact)
+    parts = inputs(rows, columns, dtype)
+    out = NeighborhoodAttention(rows, columns, kernel)(*parts, 0.3)
+    assert out.dtype == dtype
+    assert max(deviations(outputs_and_gradients(out, parts), expected)) < bound
+
+
+def test_a_scale_of_one_is_taken_as_it_is() -> None:
+    parts = inputs(9, 9)
+    assert max(deviations([NeighborhoodAttention(9, 9, 3)(*parts, 1.0)], [loop(*parts, 3, 1.0)])) < 1e-12
+
+
+def test_it_is_computed_without_memory() -> None:
+    with torch.device("meta"):
+        hollow = NeighborhoodAttention(20, 33, 7)
+    hollow.to_empty(device="cpu")
+    for module in hollow.modules():
+        if callable(reset := getattr(module, "reset_parameters", None)):
+            reset()
+    parts = inputs(20, 33)
+    assert torch.equal(hollow(*parts, 1.0), NeighborhoodAttention(20, 33, 7)(*parts, 1.0))
+    assert not hollow.state_dict()
+    with FakeTensorMode():
+        fake = torch.zeros(2, 20, 33, 2, 8)
+        assert NeighborhoodAttention(20, 33, 7)(fake, fake, fake, 1.0).shape == fake.shape
+
+
+def test_it_compiles_into_one_graph() -> None:
+    torch.compiler.reset()
+    attention = NeighborhoodAttention(10, 13, 7)
+    compiled = torch.compile(attention, backend="aot_eager", fullgraph=True)
+    parts = inputs(10, 13)
+    ours = outputs_and_gradients(compiled(*parts, 0.3), parts)
+    assert max(deviations(ours, outputs_and_gradients(attention(*parts, 0.3), parts))) < 1e-12
