@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from sd_core.nn.feedforward import GEGLU, swiglu_width
@@ -35,8 +36,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """From x (B, rows, columns, width), condition (B, mapping_width) -> shape and dtype of x."""
         scanned: Tensor = self.ss2d(self.scan_norm(x, condition))
-        x = x + self.dropout(scanned)
+        x = torch.add(x, self.dropout(scanned))
         if self.feedforward is None or self.fed_norm is None:
             return x
         fed: Tensor = self.feedforward(self.fed_norm(x, condition))
-        return x + self.dropout(fed)
+        return torch.add(x, self.dropout(fed))

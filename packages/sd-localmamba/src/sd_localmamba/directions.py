@@ -63,18 +63,19 @@ class ScanOrders(nn.Module):
 
     def arrange(self, x: Tensor) -> Tensor:
         """What all directions read, x (B, L, C) row by row -> (B, K, L, C) in the order of each."""
-        arranged: Tensor = _Repeat.apply(x, self.tokens, self.places)
-        return arranged.unflatten(1, (len(self.directions), -1))
+        return self._by_direction(_Repeat.apply(x, self.tokens, self.places))  # type: ignore[no-untyped-call]
 
     def arrange_own(self, x: Tensor) -> Tensor:
         """What each direction has for itself, x (B, L, K, C) row by row -> (B, K, L, C) in its order."""
-        arranged: Tensor = _Permute.apply(x.flatten(1, 2), self.own, self.places)
-        return arranged.unflatten(1, (len(self.directions), -1))
+        return self._by_direction(_Permute.apply(x.flatten(1, 2), self.own, self.places))  # type: ignore[no-untyped-call]
 
     def restore(self, y: Tensor) -> Tensor:
         """The inverse of `arrange_own`: y (B, K, L, C) in the order of each direction -> (B, L, K, C) row by row."""
-        restored: Tensor = _Permute.apply(y.flatten(1, 2), self.places, self.own)
-        return restored.unflatten(1, (-1, len(self.directions)))
+        restored: Tensor = _Permute.apply(y.flatten(1, 2), self.places, self.own)  # type: ignore[no-untyped-call]
+        return restored.view(len(y), -1, len(self.directions), y.shape[-1])
+
+    def _by_direction(self, x: Tensor) -> Tensor:
+        return x.view(len(x), len(self.directions), -1, x.shape[-1])
 
 
 class _Permute(torch.autograd.Function):

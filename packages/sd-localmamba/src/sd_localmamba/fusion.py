@@ -29,5 +29,5 @@ class DirectionFusion(nn.Module):
         summary = F.gelu(self.reduce_global(normed.mean(1, keepdim=True)))
         local = F.gelu(self.reduce_local(normed))
         together = torch.cat([local, summary.expand_as(local)], dim=-1)
-        gates = self.channel(summary).sigmoid() * self.position(together).sigmoid()
+        gates: Tensor = self.channel(summary).sigmoid() * self.position(together).sigmoid()
         return (y * gates).sum(2)

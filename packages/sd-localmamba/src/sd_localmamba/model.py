@@ -70,7 +70,8 @@ class LocalMamba(nn.Module):
 
     def _embed(self, x: Tensor) -> Tensor:
         """The residual stream (B, rows, columns, width), in the dtype of x under autocast too."""
-        stream = self.patch_in(self.patches.split(x)).unflatten(1, (self.patches.rows, self.patches.columns))
+        stream: Tensor = self.patch_in(self.patches.split(x))
+        stream = stream.view(len(x), self.patches.rows, self.patches.columns, -1)
         if self.rows is not None:
             stream = stream + self.rows[:, None]
         if self.columns is not None:

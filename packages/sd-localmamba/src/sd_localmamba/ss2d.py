@@ -83,7 +83,7 @@ class SS2D(nn.Module):
         own = self.scan_proj(x).unflatten(-1, (len(self.step_proj), -1))
         step, B, C = self.orders.arrange_own(own).split(self.sizes, dim=-1)
         delta = step @ self.step_proj
-        A = -self.log_decay.float().exp()
+        A = -self.log_decay.to(torch.promote_types(x.dtype, torch.float32)).exp()
         return scan_tokens(self.orders.arrange(x), delta, A, B, C, self.skip, self.step_bias, backend=self.backend)
 
 
