@@ -10,15 +10,16 @@ from sd_core.nn.norms import rms_norm
 from sd_core.nn.rope import rotate
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
     """Softmax attention of (B, N, heads, head_dim) tensors, in the dtype of `value`.
 
+    `scale` is the factor of the products of queries and keys; without it 1 / sqrt(head_dim).
     On CPUs it is computed in float32: without AMX, the backward pass of PyTorch's bfloat16 kernel
     takes eight times as long, and no memory is at stake.
     """
     dtype = torch.float32 if value.device.type == "cpu" else value.dtype
     query, key, upcast = (part.to(dtype).transpose(1, 2) for part in (query, key, value))
-    return F.scaled_dot_product_attention(query, key, upcast).transpose(1, 2).to(value.dtype)
+    return F.scaled_dot_product_attention(query, key, upcast, scale=scale).transpose(1, 2).to(value.dtype)
 
 
 class SelfAttention(nn.Module):

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sd_core.nn.precision import without_autocast
+
 EPSILON = 1e-6
 """Added to the mean square; torch's own default is the dtype's, 8e-3 in bfloat16."""
 
@@ -24,7 +26,8 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 class AdaRMSNorm(nn.Module):
     """RMS norm whose gain is 1 + a linear map of the condition, without a shift (HDiT, Crowson 2024, section 4.3).
 
-    The map starts at zero, the norm as a plain one.
+    The map starts at zero, the norm as a plain one. It is small, and what it rounds reaches every channel:
+    under autocast it stays in the dtype of its weights.
     """
 
     def __init__(self, width: int, condition_width: int) -> None:
@@ -34,6 +37,7 @@ class AdaRMSNorm(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """From x (B, ..., width), condition (B, condition_width) -> shape and dtype of x."""
-        gain = 1 + self.gain(condition).to(x.dtype)
+        with without_autocast(x.device):
+            gain = (1 + self.gain(condition.to(self.gain.weight.dtype))).to(x.dtype)
         out: Tensor = rms_norm(x) * gain.reshape(len(gain), *(1,) * (x.ndim - 2), -1)
         return out

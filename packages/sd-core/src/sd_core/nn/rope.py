@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -14,23 +16,48 @@ def index_frequencies(count: int, base: float = 100.0) -> Tensor:
     return base ** (-torch.arange(count) / count)
 
 
+def head_frequencies(heads: int, count: int) -> Tensor:
+    """Radians per half box, (heads, count): log-spaced from pi up to 10 pi, dealt out to the heads in turn.
+
+    For positions in a box [-1, 1]: each head has its own (HDiT, Crowson 2024, section 4.2).
+    """
+    exponents = torch.linspace(math.log(math.pi), math.log(10 * math.pi), heads * count + 1)[:-1]
+    return exponents.exp().reshape(count, heads).T
+
+
+def box_positions(rows: int, columns: int, step: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Centres of rows (rows,) and columns (columns,) of cells of size `step`, in a box that keeps the aspect.
+
+    The longer side spans [-1, 1] (HDiT, Crowson 2024, section 4.2).
+    """
+    height, width = rows * step[0], columns * step[1]
+    unit = 2 / max(height, width)
+    centred = [
+        (torch.arange(count, dtype=torch.float32) - (count - 1) / 2) * (size * unit)
+        for count, size in zip((rows, columns), step, strict=True)
+    ]
+    return centred[0], centred[1]
+
+
 def axial_tables(rows: Tensor, columns: Tensor, frequencies: Tensor, head_dim: int) -> Tables:
     """Rotation tables of every cell of a grid, row by row.
 
     Args:
         rows: Position of each row (H,), in tokens or in any physical unit.
         columns: Position of each column (W,).
-        frequencies: Radians per unit of position (F,), the same for both axes; they turn 4 F channels.
+        frequencies: Radians per unit of position, the same for both axes, (F,) or per head (heads, F);
+            they turn 4 F channels.
         head_dim: Channels of a head, at least 4 F; those left over carry no position.
 
     Returns:
-        cos and signed sin, each (H * W, head_dim).
+        cos and signed sin, each (H * W, head_dim), or per head (H * W, heads, head_dim).
     """
     row, column = torch.meshgrid(rows, columns, indexing="ij")
-    angles = torch.cat([row.reshape(-1, 1) * frequencies, column.reshape(-1, 1) * frequencies], dim=1)
-    angles = nn.functional.pad(angles, (0, head_dim // 2 - angles.shape[1]))
+    turns = [torch.tensordot(axis.flatten(), frequencies, dims=0) for axis in (row, column)]
+    angles = torch.cat(turns, dim=-1)
+    angles = nn.functional.pad(angles, (0, head_dim // 2 - angles.shape[-1]))
     cos, sin = angles.cos(), angles.sin()
-    return torch.cat([cos, cos], dim=1), torch.cat([-sin, sin], dim=1)
+    return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class Level:
     is_middle: bool
     """The coarsest level, passed once; the others are passed on the way down and again on the way up."""
     turn: int = 0
-    """How many blocks stand before it on the same level and way."""
+    """How many blocks of this level stand before it, those on the way down included."""
 
 
 def halving_merges(rows: int, columns: int, count: int) -> tuple[Merge, ...]:
@@ -91,8 +91,8 @@ class TokenSplit(nn.Module):
 class Way(nn.ModuleList):
     """The blocks that are passed on a level, down, in the middle or up."""
 
-    def __init__(self, level: Level, depth: int, block: Callable[[Level], nn.Module]) -> None:
-        super().__init__(block(replace(level, turn=turn)) for turn in range(depth))
+    def __init__(self, level: Level, depth: int, block: Callable[[Level], nn.Module], first: int = 0) -> None:
+        super().__init__(block(replace(level, turn=first + turn)) for turn in range(depth))
 
     def forward(self, x: Tensor, condition: Tensor, *context: Tensor | None) -> Tensor:
         """From x (B, rows, columns, width) -> the same shape."""
@@ -138,7 +138,7 @@ class UShape(nn.Module):
         spans = list(zip(self.levels, depths, strict=True))
         self.down = nn.ModuleList(Way(level, depth, block) for level, depth in spans[:-1])
         self.middle = Way(*spans[-1], block)
-        self.up = nn.ModuleList(Way(level, depth, block) for level, depth in spans[:-1])
+        self.up = nn.ModuleList(Way(level, depth, block, first=depth) for level, depth in spans[:-1])
         pairs = list(zip(widths[:-1], widths[1:], merges, strict=True))
         self.merges = nn.ModuleList(TokenMerge(width, wider, merge) for width, wider, merge in pairs)
         self.splits = nn.ModuleList(TokenSplit(wider, width, merge) for width, wider, merge in pairs)

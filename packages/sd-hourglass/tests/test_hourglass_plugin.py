@@ -1,8 +1,0 @@
-"""sd-hourglass installs, is discovered without heavy imports, and offers nothing yet."""
-
-from sd_core.testing.plugin import PluginContract
-
-
-class TestPlugin(PluginContract):
-    distribution = "sd-hourglass"
-    offers_nothing = True
