@@ -10,6 +10,8 @@ Inside, positions come first, so that every step of the recurrence works on cont
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,13 +20,14 @@ SOFTPLUS_IS_LINEAR = 20.0
 """Above it, PyTorch's softplus returns its argument, and so do all implementations here."""
 
 
-def forward(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor, chunk: int
-) -> tuple[Tensor, Tensor]:
+def forward(tensors: Sequence[Tensor], chunk: int) -> tuple[Tensor, Tensor]:
     """The output y (Z, K, L, C) and the state each chunk starts from, (Z, K, ceil(L / chunk), N, C).
 
-    Inputs are shaped as those of `sd_localmamba.scan.selective.scan_tokens`.
+    Args:
+        tensors: u, delta, A, B, C, D and bias, shaped as for `sd_localmamba.scan.selective.scan_tokens`.
+        chunk: T, positions between two saved states.
     """
+    u, delta, A, B, C, D, bias = tensors
     batch, directions, length, width = u.shape
     work = _Chunk(u, A, chunk)
     step = F.softplus(delta + bias[:, None])
@@ -41,19 +44,14 @@ def forward(
     return torch.addcmul(_positions_third(y.squeeze(-2)), u, D[:, None]), states
 
 
-def backward(
-    dy: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    bias: Tensor,
-    states: Tensor,
-    chunk: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of u, delta, A, B, C, D and bias, from the states that `forward` saved."""
+def backward(tensors: Sequence[Tensor], chunk: int) -> tuple[Tensor, ...]:
+    """Gradients of u, delta, A, B, C, D and bias.
+
+    Args:
+        tensors: Gradient of y, the seven inputs of `forward`, the states it saved.
+        chunk: As in `forward`.
+    """
+    dy, u, delta, A, B, C, D, bias, states = tensors
     work = _Chunk(u, A, chunk)
     raw = delta + bias[:, None]
     step = F.softplus(raw)

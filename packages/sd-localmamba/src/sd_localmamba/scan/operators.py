@@ -13,41 +13,47 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from sd_localmamba.scan import chunked
-
-CHUNK = 32
-"""Positions between two saved states; with N = 16 states they take half the memory of the input."""
+from sd_localmamba.scan.choice import choose
 
 FLOPS, FLOPS_BACKWARD = 9, 23
 """Operations per channel, state and position, an exponential counted as one."""
 
-_TENSORS = "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor D, Tensor bias"
-_SEVEN = ", ".join(["Tensor"] * 7)
+INPUTS = "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor D, Tensor bias"
+SEVEN = ", ".join(["Tensor"] * 7)
 
 library = torch.library.Library("sd_localmamba", "DEF")
-library.define(f"scan({_TENSORS}, str backend) -> (Tensor, Tensor)")
-library.define(f"scan_backward(Tensor dy, {_TENSORS}, Tensor states, str backend) -> ({_SEVEN})")
+library.define(f"scan({INPUTS}, str backend) -> (Tensor, Tensor)")
+library.define(f"scan_backward(Tensor dy, {INPUTS}, Tensor states, str backend) -> ({SEVEN})")
 
-Seven = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+def chunk_length(device: torch.device) -> int:
+    """Positions between two saved states: on GPUs a chunk is scanned in parallel, on processors it fits a cache."""
+    return 64 if device.type == "cuda" else 32
 
 
 def _scan(*arguments: Any) -> tuple[Tensor, Tensor]:
-    *tensors, _backend = arguments
-    return chunked.forward(*tensors, CHUNK)
+    *tensors, backend = arguments
+    u = tensors[0]
+    chunk = chunk_length(u.device)
+    return choose(backend, u.device.type, u.dtype, chunk).forward(tensors, chunk)
 
 
-def _scan_backward(*arguments: Any) -> Seven:
-    *tensors, _backend = arguments
-    return chunked.backward(*tensors, CHUNK)
+def _scan_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    *tensors, backend = arguments
+    u = tensors[1]
+    chunk = chunk_length(u.device)
+    return choose(backend, u.device.type, u.dtype, chunk).backward(tensors, chunk)
 
 
-def _fake_scan(u: Tensor, delta: Tensor, A: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+def _fake_scan(*arguments: Any) -> tuple[Tensor, Tensor]:
+    u, _, A, *_ = arguments
     batch, directions, length, width = u.shape
-    return torch.empty_like(u), u.new_empty(batch, directions, -(-length // CHUNK), A.shape[-1], width)
+    chunks = -(-length // chunk_length(u.device))
+    return torch.empty_like(u), u.new_empty(batch, directions, chunks, A.shape[-1], width)
 
 
-def _fake_scan_backward(dy: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
-    return tuple(torch.empty_like(tensor) for tensor in arguments[:7])
+def _fake_scan_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    return tuple(torch.empty_like(tensor) for tensor in arguments[1:8])
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -68,13 +74,13 @@ torch.library.register_fake("sd_localmamba::scan_backward", _fake_scan_backward,
 torch.library.register_autograd("sd_localmamba::scan", _differentiate, setup_context=_keep, lib=library)
 
 
-@register_flop_formula(torch.ops.sd_localmamba.scan)
-def _flops(u: tuple[int, ...], delta: tuple[int, ...], A: tuple[int, ...], *_: Any, **__: Any) -> int:
-    return FLOPS * prod(u) * A[-1]
+@register_flop_formula([torch.ops.sd_localmamba.scan])
+def _flops(*shapes: Any, **_: Any) -> int:
+    u, _delta, A, *_others = shapes
+    return FLOPS * prod(u) * int(A[-1])
 
 
-@register_flop_formula(torch.ops.sd_localmamba.scan_backward)
-def _flops_backward(
-    dy: tuple[int, ...], u: tuple[int, ...], delta: tuple[int, ...], A: tuple[int, ...], *_: Any, **__: Any
-) -> int:
-    return FLOPS_BACKWARD * prod(u) * A[-1]
+@register_flop_formula([torch.ops.sd_localmamba.scan_backward])
+def _flops_backward(*shapes: Any, **_: Any) -> int:
+    _dy, u, _delta, A, *_others = shapes
+    return FLOPS_BACKWARD * prod(u) * int(A[-1])

@@ -12,10 +12,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sd_localmamba.scan import operators  # noqa: F401  registers the operator
+from sd_localmamba.scan import mamba, operators  # noqa: F401  they register the operators called below
+from sd_localmamba.scan.choice import takes_mamba
 
 
-def scan_tokens(
+def scan_tokens(  # noqa: PLR0917  the order of the literature
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor, *, backend: str = "auto"
 ) -> Tensor:
     """Selective scan of tokens with channels last, the layout that every implementation works in.
@@ -38,11 +39,14 @@ def scan_tokens(
     """
     precision = torch.promote_types(u.dtype, torch.float32)
     tensors = [tensor.to(precision).contiguous() for tensor in (u, delta, A, B, C, D, bias)]
-    y: Tensor = torch.ops.sd_localmamba.scan(*tensors, backend)[0]
+    if takes_mamba(backend, u.device.type, precision, A.shape[-1]):
+        y: Tensor = torch.ops.sd_localmamba.mamba(*tensors)
+    else:
+        y = torch.ops.sd_localmamba.scan(*tensors, backend)[0]
     return y.to(u.dtype)
 
 
-def selective_scan(
+def selective_scan(  # noqa: PLR0917  the order of the literature
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, *, backend: str = "auto"
 ) -> Tensor:
     """The same with channels before positions, as in the literature; transposes once each way.

@@ -1,0 +1,133 @@
+"""Which implementation of the selective scan runs: the fastest one that works here, or the one asked for."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sd_core.plugin import SdError
+from sd_localmamba.scan import chunked, compiled
+from sd_localmamba.scan.building import KernelUnavailable, load_kernel
+
+BACKENDS = ("auto", "mamba_ssm", "triton", "compiled", "torch")
+"""What `backend` may be; "auto" takes the first that works."""
+
+DEVICES = {"mamba_ssm": "cuda", "triton": "cuda", "compiled": "cpu"}
+"""Type of device an implementation needs; "torch" runs anywhere."""
+
+_MAMBA = "mamba_ssm.ops.selective_scan_interface"
+_log = logging.getLogger(__name__)
+
+
+class Implementation(NamedTuple):
+    """Functions of tensors and chunk length; `sd_localmamba.scan.chunked` documents their arguments."""
+
+    name: str
+    forward: Callable[[Sequence[Tensor], int], tuple[Tensor, Tensor]]
+    backward: Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
+
+
+@functools.cache
+def choose(backend: str, device: str, dtype: torch.dtype, chunk: int) -> Implementation:
+    """The implementation for tensors on a type of device; said once in the log.
+
+    Raises:
+        SdError: the backend asked for by name does not work here.
+    """
+    check(backend, device)
+    if backend == "auto":
+        name = _fastest(device, dtype, chunk)
+    elif obstacle := _obstacle(backend, dtype, chunk):
+        raise SdError(f"scan backend '{backend}' does not work here: {obstacle}; choose 'auto'")
+    else:
+        name = backend
+    _log.info("selective scan on %s: %s", device, name)
+    return _implementation(name)
+
+
+def check(backend: str, device: str) -> None:
+    """Refuse a backend that does not exist, or not for this type of device.
+
+    Raises:
+        SdError: it names what to choose instead.
+    """
+    if backend not in BACKENDS:
+        raise SdError(f"scan backend '{backend}' does not exist; choose one of {', '.join(BACKENDS)}")
+    needed = DEVICES.get(backend, device)
+    if device not in (needed, "meta"):
+        raise SdError(f"scan backend '{backend}' needs tensors on {needed}, these are on {device}; choose 'auto'")
+
+
+@torch.compiler.assume_constant_result
+def takes_mamba(backend: str, device: str, dtype: torch.dtype, states: int) -> bool:
+    """Whether mamba-ssm's kernels do the scan.
+
+    "auto" leaves them out where they are not installed, for float64 and for more than 256 states, which they do
+    not take, and where deterministic algorithms are asked for: they add up gradients in any order.
+
+    Raises:
+        SdError: the backend is unknown, or mamba-ssm is asked for by name and cannot be had.
+    """
+    check(backend, device)
+    if backend == "mamba_ssm":
+        if dtype == torch.float64:
+            raise SdError("scan backend 'mamba_ssm' does not work in float64; choose 'auto'")
+        if obstacle := _mamba_obstacle():
+            raise SdError(f"scan backend 'mamba_ssm' does not work here: {obstacle}; choose 'auto'")
+        return True
+    fits = device == "cuda" and dtype == torch.float32 and states <= 256
+    exact = torch.are_deterministic_algorithms_enabled()
+    return backend == "auto" and fits and not exact and bool(find_spec("mamba_ssm")) and not _mamba_obstacle()
+
+
+@functools.cache
+def _mamba_obstacle() -> str:
+    """Why mamba-ssm cannot be used; empty where it can, which is said once in the log."""
+    if not find_spec("mamba_ssm"):
+        return "mamba-ssm is not installed (pip install 'sd-localmamba[mamba]')"
+    try:
+        importlib.import_module(_MAMBA)
+    except ImportError as error:
+        _log.warning("selective scan: mamba-ssm is installed but does not import: %s", error)
+        return f"mamba-ssm does not import ({error})"
+    _log.info("selective scan on cuda: mamba_ssm")
+    return ""
+
+
+def _fastest(device: str, dtype: torch.dtype, chunk: int) -> str:
+    for name in ("triton", "compiled"):
+        if DEVICES[name] != device:
+            continue
+        obstacle = _obstacle(name, dtype, chunk)
+        if not obstacle:
+            return name
+        _log.warning("selective scan: not by '%s' but by PyTorch's operations, which are slower: %s", name, obstacle)
+    return "torch"
+
+
+def _obstacle(name: str, dtype: torch.dtype, chunk: int) -> str:
+    """Why an implementation cannot be used; empty where it can."""
+    if name == "triton" and not find_spec("triton"):
+        return "triton is not installed; it comes with PyTorch for CUDA"
+    if name == "compiled":
+        try:
+            load_kernel(double=dtype == torch.float64, chunk=chunk)
+        except KernelUnavailable as reason:
+            return str(reason)
+    return ""
+
+
+def _implementation(name: str) -> Implementation:
+    if name == "triton":
+        from sd_localmamba.scan import on_triton
+
+        return Implementation(name, on_triton.forward, on_triton.backward)
+    module = compiled if name == "compiled" else chunked
+    return Implementation(name, module.forward, module.backward)
