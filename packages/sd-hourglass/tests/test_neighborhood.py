@@ -7,13 +7,16 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from sd_hourglass import tiles
 from sd_hourglass.neighborhood import NeighborhoodAttention
+from sd_hourglass.tilings import best_tile
 
 GRIDS = [(32, 32, 7), (5, 64, 7), (20, 33, 7), (1, 9, 7), (3, 3, 7), (7, 7, 7), (13, 8, 5), (11, 17, 3), (6, 6, 1)]
 
 
-def loop(query: Tensor, key: Tensor, value: Tensor, kernel: int, scale: float) -> Tensor:
+def loop(parts: list[Tensor], kernel: int, scale: float) -> Tensor:
     """Query by query: the window of `kernel` tokens with the query in its middle, moved into the grid."""
+    query, key, value = parts
     _, rows, columns, _, _ = query.shape
 
     def window(position: int, size: int) -> slice:
@@ -41,10 +44,10 @@ def outputs_and_gradients(out: Tensor, parts: list[Tensor]) -> list[Tensor]:
     return [out, *torch.autograd.grad((out * weights).sum(), parts)]
 
 
+@torch.no_grad()
 def deviations(ours: list[Tensor], exact: list[Tensor]) -> list[float]:
     return [
-        float((a.detach().double() - b).abs().max() / b.abs().max().clamp(min=1e-3))
-        for a, b in zip(ours, exact, strict=True)
+        float((a.double() - b).abs().max() / b.abs().max().clamp(min=0.1)) for a, b in zip(ours, exact, strict=True)
     ]
 
 
@@ -54,7 +57,7 @@ def test_outputs_and_gradients_equal_the_loop(
     rows: int, columns: int, kernel: int, dtype: torch.dtype, bound: float
 ) -> None:
     exact = inputs(rows, columns)
-    expected = outputs_and_gradients(loop(*exact, kernel, 0.3), exact)
+    expected = outputs_and_gradients(loop(exact, kernel, 0.3), exact)
     parts = inputs(rows, columns, dtype)
     out = NeighborhoodAttention(rows, columns, kernel)(*parts, 0.3)
     assert out.dtype == dtype
@@ -63,7 +66,7 @@ def test_outputs_and_gradients_equal_the_loop(
 
 def test_a_scale_of_one_is_taken_as_it_is() -> None:
     parts = inputs(9, 9)
-    assert max(deviations([NeighborhoodAttention(9, 9, 3)(*parts, 1.0)], [loop(*parts, 3, 1.0)])) < 1e-12
+    assert max(deviations([NeighborhoodAttention(9, 9, 3)(*parts, 1.0)], [loop(parts, 3, 1.0)])) < 1e-12
 
 
 def test_it_is_computed_without_memory() -> None:
@@ -88,3 +91,48 @@ def test_it_compiles_into_one_graph() -> None:
     parts = inputs(10, 13)
     ours = outputs_and_gradients(compiled(*parts, 0.3), parts)
     assert max(deviations(ours, outputs_and_gradients(attention(*parts, 0.3), parts))) < 1e-12
+
+
+def test_what_lies_outside_a_window_does_not_matter() -> None:
+    """The halo of a tile holds tokens that most of its queries must not see, however large they are."""
+    query, key, value = inputs(20, 33)
+    clean = NeighborhoodAttention(20, 33, 7)(query, key, value, 1.0)
+    with torch.no_grad():
+        key[:, 8:, 12:] = 1e4
+        value[:, 8:, 12:] = -1e4
+    poisoned = NeighborhoodAttention(20, 33, 7)(query, key, value, 1.0)
+    assert torch.equal(poisoned[:, :5], clean[:, :5])
+    assert torch.equal(poisoned[:, :, :9], clean[:, :, :9])
+    assert (poisoned[:, 5:, 9:] != clean[:, 5:, 9:]).any(-1).all()
+
+
+def test_the_tile_changes_nothing() -> None:
+    parts = inputs(20, 33)
+    expected = NeighborhoodAttention(20, 33, 7)(*parts, 1.0)
+    for tile in ((1, 1), (20, 33), (3, 5), (64, 64)):
+        out = NeighborhoodAttention(20, 33, 7, tile=tile)(*parts, 1.0)
+        torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+
+
+def test_every_way_to_compute_in_bfloat16_stays_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written out where the processor knows bfloat16, in float32 where it does not; under autocast too."""
+    exact = inputs(10, 13)
+    expected = outputs_and_gradients(loop(exact, 7, 0.3), exact)
+    for native in (True, False):
+        monkeypatch.setattr(tiles, "_BF16_PROCESSOR", native)
+        parts = inputs(10, 13, torch.bfloat16)
+        out = NeighborhoodAttention(10, 13, 7)(*parts, 0.3)
+        assert out.dtype == torch.bfloat16
+        assert max(deviations(outputs_and_gradients(out, parts), expected)) < 0.03
+    parts = inputs(10, 13, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = NeighborhoodAttention(10, 13, 7)(*parts, 0.3)
+    assert out.dtype == torch.float32
+    assert max(deviations([out], expected[:1])) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("grid", "tile"), [((32, 32), (4, 8)), ((20, 256), (5, 6)), ((16, 16), (4, 16)), ((10, 128), (10, 4))]
+)
+def test_the_tile_is_the_one_that_was_measured_to_be_fast(grid: tuple[int, int], tile: tuple[int, int]) -> None:
+    assert best_tile(grid, (7, 7)) == tile

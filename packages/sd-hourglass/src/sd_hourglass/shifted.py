@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from sd_core.plugin import SdError
 from sd_hourglass.tiles import TileAttention
 from sd_hourglass.tilings import Tiling, grid_tiling, window_axis
 
@@ -12,10 +13,21 @@ class ShiftedWindowAttention(nn.Module):
     """Attention inside square windows side by side; with `shift` they lie half a window further.
 
     Blocks take turns with and without the shift, so that windows exchange what they know.
+
+    Args:
+        rows: Of the grid.
+        columns: Of the grid.
+        window: Side of a window in tokens; an axis with fewer tokens is spanned.
+        shift: Whether the windows lie half of one further; on an axis that is spanned, never.
+
+    Raises:
+        SdError: Without a token in the window.
     """
 
     def __init__(self, rows: int, columns: int, window: int, shift: bool) -> None:
         super().__init__()
+        if window < 1:
+            raise SdError(f"window: {window} tokens hold nothing; take at least 1")
         self.grid = (rows, columns)
         self.window = window
         self.shift = shift

@@ -6,10 +6,15 @@ without memory too: nothing depends on a value read back.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+_KEY_COST = 25
+"""What gathering a key and scattering its gradient costs, in pairs of a query and a key (64 channels, fp32)."""
+_LARGEST_TILE = 64
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,30 @@ def neighborhood_axis(size: int, kernel: int, tile: int) -> Tiling:
     keys = window[:, :1].clamp(max=size - reach) + torch.arange(reach)
     offset = keys[:, None, :] - window[:, :, None]
     return Tiling(queries, keys, (offset >= 0) & (offset < kernel))
+
+
+@functools.cache
+def best_tile(grid: tuple[int, int], window: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the tile of queries that costs least.
+
+    Large tiles pair queries with many keys outside their windows, small ones gather every key many
+    times. The balance was measured on one core of a CPU, 64 channels: 4 x 8 on 32 x 32 with 7 x 7,
+    all ten rows x 4 on 10 x 128. Ties go to the wider tile, whose tokens lie together in memory.
+    """
+    rows, columns = grid
+    sides = [
+        (high, wide)
+        for high in range(1, min(rows, _LARGEST_TILE) + 1)
+        for wide in range(1, min(columns, _LARGEST_TILE // high) + 1)
+    ]
+
+    def cost(tile: tuple[int, int]) -> tuple[int, int]:
+        (high, wide), (tall, broad) = tile, window
+        keys = min(rows, high + tall - 1) * min(columns, wide + broad - 1)
+        count = -(-rows // high) * -(-columns // wide)
+        return count * keys * (high * wide + _KEY_COST), -wide
+
+    return min(sides, key=cost)
 
 
 def window_axis(size: int, window: int, *, shift: bool) -> Tiling:
