@@ -33,6 +33,22 @@ def test_decay_falls_on_matrices_only() -> None:
     assert len(decayed["params"]) + len(plain["params"]) == len(list(network().parameters()))
 
 
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_the_mapping_learns_at_a_third_of_the_rate_without_decay(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    roles = ToyDenoiser(ToyOptions(), Task(GridShape(1, 4, 8))).param_roles()
+    mapped = next(parameter for parameter, role in roles.items() if role == "embedding")
+    monkeypatch.setattr(ToyDenoiser, "param_roles", lambda _: {**roles, mapped: "mapping"})
+    net = network()
+    optimizers = build_optimizers(
+        sections.Optimizer.model_validate({"name": name, "weight_decay": 0.1, "learning_rate": 3e-3}), net
+    )
+    slow = optimizers[-1].param_groups[-1]
+    assert slow["params"] == [dict(net.named_parameters())[f"denoiser.{mapped}"]]
+    assert slow["peak_lr"] == pytest.approx(1e-3)
+    assert slow["weight_decay"] == 0
+    assert sum(len(group["params"]) for o in optimizers for group in o.param_groups) == len(list(net.parameters()))
+
+
 def test_muon_takes_the_named_matrices_and_adamw_the_rest() -> None:
     net = network()
     muon, adamw = build_optimizers(sections.Optimizer(name="muon"), net)
