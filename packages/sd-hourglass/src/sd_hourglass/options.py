@@ -11,6 +11,7 @@ from sd_core.plugin import GridShape, Options
 Side = Annotated[int, Field(ge=1)] | Literal["all"]
 Count = Annotated[int, Field(ge=1)]
 Counts = Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
+Merge = Annotated[tuple[Count, Count], Field(strict=False)]
 Attention = Literal["neighborhood", "shifted-window", "global"]
 
 
@@ -31,7 +32,7 @@ class HourglassOptions(Options):
     """Side of a neighborhood in tokens, odd, 7 without it; an axis with fewer tokens is spanned."""
     window: Count | None = None
     """Side of a shifted window in tokens, 8 without it; an axis with fewer tokens is spanned."""
-    merges: Annotated[tuple[tuple[Count, Count], ...] | None, Field(strict=False)] = None
+    merges: Annotated[tuple[Merge, ...] | None, Field(strict=False)] = None
     """[rows, columns] of tokens merged between neighbouring levels; without it 2 where an axis is even, else 1."""
     mlp_widths: Annotated[tuple[Count, ...] | None, Field(strict=False)] = None
     """Hidden width of the feed-forward layers of each level; without it three times the level's width."""
