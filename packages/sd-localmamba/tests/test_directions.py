@@ -47,14 +47,14 @@ def test_every_order_holds_every_token_once(name: str, grid: tuple[int, int]) ->
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_arranging_follows_each_order_and_restoring_undoes_it(grid: tuple[int, int]) -> None:
+def test_arranging_follows_each_order_and_collecting_leads_back(grid: tuple[int, int]) -> None:
     orders, length = ScanOrders(NAMES, *grid), grid[0] * grid[1]
     x, own = torch.randn(2, length, 3), torch.randn(2, length, len(NAMES), 3)
     for scan, name in enumerate(NAMES):
         assert torch.equal(orders.arrange(x)[:, scan], x[:, order(name, *grid)])
         assert torch.equal(orders.arrange_own(own)[:, scan], own[:, order(name, *grid), scan])
-    assert torch.equal(orders.restore(orders.arrange_own(own)), own)
-    assert torch.equal(orders.restore(orders.arrange(x)), x[:, :, None].expand(-1, -1, len(NAMES), -1))
+    torch.testing.assert_close(orders.collect(orders.arrange(x)), len(NAMES) * x)
+    torch.testing.assert_close(orders.collect(orders.arrange_own(own)), own.sum(2))
 
 
 def test_gradients_are_those_of_the_gathers() -> None:
@@ -64,7 +64,7 @@ def test_gradients_are_those_of_the_gathers() -> None:
     scanned = torch.randn(2, 3, 15, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(orders.arrange, x)
     assert torch.autograd.gradcheck(orders.arrange_own, own)
-    assert torch.autograd.gradcheck(orders.restore, scanned)
+    assert torch.autograd.gradcheck(orders.collect, scanned)
 
 
 def test_indices_are_no_state_and_come_back_after_meta() -> None:

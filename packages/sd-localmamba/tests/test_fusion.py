@@ -1,54 +1,57 @@
-"""The fusion of directions against its definition, direction by direction."""
+"""The gates of directions against their definition, direction by direction and position by position."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from sd_localmamba.fusion import DirectionFusion
+from sd_localmamba.fusion import DirectionGates
 
 
-def by_definition(fusion: DirectionFusion, y: Tensor) -> Tensor:
-    """One example and one direction at a time, with the exact Gaussian error function."""
-    out = torch.zeros_like(y[:, :, 0])
-    for b in range(len(y)):
-        for k in range(y.shape[2]):
-            direction = y[b, :, k]
-            centred = direction - direction.mean(1, keepdim=True)
-            normed = centred / (centred.square().mean(1, keepdim=True) + fusion.norm.eps).sqrt()
-            normed = normed * fusion.norm.weight + fusion.norm.bias
-            summary = torch.nn.functional.gelu(fusion.reduce_global(normed.mean(0)))
-            channel = torch.sigmoid(fusion.channel(summary))
-            for position in range(y.shape[1]):
-                local = torch.nn.functional.gelu(fusion.reduce_local(normed[position]))
-                gate = torch.sigmoid(fusion.position(torch.cat([local, summary])))
-                out[b, position] += direction[position] * channel * gate
-    return out
+def by_definition(gates: DirectionGates, y: Tensor) -> Tensor:
+    """LightViT's bi-dimensional attention: the mean before the reduction, the two reduced vectors side by side."""
+    local_map, global_map = gates.reduce.weight.chunk(2)
+    local_bias, global_bias = gates.reduce.bias.chunk(2)
+    position_map = torch.cat([gates.position.weight, gates.position_of_mean.weight], dim=1)
+    out = []
+    for direction in y.flatten(0, 1):
+        centred = direction - direction.mean(1, keepdim=True)
+        normed = centred / (centred.square().mean(1, keepdim=True) + gates.norm.eps).sqrt()
+        normed = normed * gates.norm.weight + gates.norm.bias
+        summary = F.gelu(global_map @ normed.mean(0) + global_bias)
+        channel = torch.sigmoid(gates.channel(summary))
+        for token, around in zip(direction, normed, strict=True):
+            local = F.gelu(local_map @ around + local_bias)
+            position = torch.sigmoid(position_map @ torch.cat([local, summary]) + gates.position.bias)
+            out.append(token * channel * position)
+    return torch.stack(out).view_as(y)
 
 
-def fusion_and_input() -> tuple[DirectionFusion, Tensor]:
+def gates_and_input() -> tuple[DirectionGates, Tensor]:
     torch.manual_seed(0)
-    fusion = DirectionFusion(16).double()
-    for parameter in fusion.parameters():
+    gates = DirectionGates(16).double()
+    for parameter in gates.parameters():
         torch.nn.init.normal_(parameter)
-    return fusion, 3 * torch.randn(2, 7, 3, 16, dtype=torch.float64) + 1
+    return gates, 3 * torch.randn(2, 3, 7, 16, dtype=torch.float64) + 1
 
 
-def test_it_is_the_sum_of_gated_directions() -> None:
-    fusion, y = fusion_and_input()
-    torch.testing.assert_close(fusion(y), by_definition(fusion, y), rtol=1e-12, atol=1e-12)
+def test_they_are_those_of_the_definition() -> None:
+    gates, y = gates_and_input()
+    torch.testing.assert_close(gates(y), by_definition(gates, y), rtol=1e-12, atol=1e-12)
 
 
-def test_its_gradients_are_those_of_the_definition() -> None:
-    fusion, y = fusion_and_input()
-    seed = torch.randn(2, 7, 16, dtype=torch.float64)
-    inputs = [y.requires_grad_(), *fusion.parameters()]
-    ours = torch.autograd.grad((fusion(y) * seed).sum(), inputs)
-    theirs = torch.autograd.grad((by_definition(fusion, y) * seed).sum(), inputs)
+def test_their_gradients_are_those_of_the_definition() -> None:
+    gates, y = gates_and_input()
+    seed = torch.randn_like(y)
+    inputs = [y.requires_grad_(), *gates.parameters()]
+    ours = torch.autograd.grad((gates(y) * seed).sum(), inputs)
+    theirs = torch.autograd.grad((by_definition(gates, y) * seed).sum(), inputs)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11)
 
 
-def test_directions_have_no_rank() -> None:
-    fusion, y = fusion_and_input()
-    torch.testing.assert_close(fusion(y.flip(2)), fusion(y), rtol=1e-12, atol=1e-12)
+def test_they_do_not_ask_where_a_token_stands() -> None:
+    gates, y = gates_and_input()
+    order = torch.randperm(y.shape[2])
+    torch.testing.assert_close(gates(y[:, :, order]), gates(y)[:, :, order], rtol=1e-12, atol=1e-12)

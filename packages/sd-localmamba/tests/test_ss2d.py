@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sd_localmamba.directions import scan_order
-from sd_localmamba.fusion import DirectionFusion
+from sd_localmamba.fusion import DirectionGates
 from sd_localmamba.options import Direction, LocalMambaOptions
 from sd_localmamba.ss2d import SS2D
 
@@ -25,7 +25,7 @@ def module(rows: int, columns: int, directions: Sequence[str] = DIRECTIONS) -> S
 
 
 def by_definition(ss2d: SS2D, x: Tensor) -> Tensor:
-    """One token after the other, in float64; the fusion has a test of its own."""
+    """One token after the other, in float64; the gates have a test of their own."""
     inner, gate = ss2d.in_proj(x).chunk(2, dim=-1)
     inner = F.silu(ss2d.conv(inner.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).flatten(1, 2)
     rank, states, _ = ss2d.sizes
@@ -42,7 +42,7 @@ def by_definition(ss2d: SS2D, x: Tensor) -> Tensor:
             state = (step * decay).exp() * state + step * u[..., None] * enter[:, None]
             at[token] = (state * leave[:, None]).sum(-1) + ss2d.skip[k] * u
         outputs.append(torch.stack([at[token] for token in range(inner.shape[1])], dim=1))
-    fused = ss2d.norm(ss2d.fusion(torch.stack(outputs, dim=2))).unflatten(1, x.shape[1:3])
+    fused = ss2d.norm(ss2d.gates(torch.stack(outputs, dim=1)).sum(1)).unflatten(1, x.shape[1:3])
     out: Tensor = ss2d.out_proj(fused * F.silu(gate))
     return out
 
@@ -64,17 +64,17 @@ def test_its_gradients_are_those_of_the_recurrence() -> None:
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-class _Sum(DirectionFusion):
-    """Without gates, whose mean over the grid would show every position to every other."""
+class _Open(DirectionGates):
+    """Gates that are open; the mean in real ones would show every position to every other."""
 
     def forward(self, y: Tensor) -> Tensor:
-        return y.sum(2)
+        return y
 
 
 def seen(rows: int, columns: int, directions: Sequence[str]) -> Tensor:
     """Which outputs depend on which inputs through the scans alone, (positions, positions)."""
     ss2d = module(rows, columns, directions)
-    ss2d.fusion = _Sum(8)
+    ss2d.gates = _Open(8)
     with torch.no_grad():  # a convolution that looks at its own position only
         ss2d.conv.weight.zero_()[:, :, 1, 1] = 1
     x = torch.randn(1, rows, columns, 6, dtype=torch.float64)

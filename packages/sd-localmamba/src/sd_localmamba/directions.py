@@ -69,21 +69,57 @@ class ScanOrders(nn.Module):
         """What each direction has for itself, x (B, L, K, C) row by row -> (B, K, L, C) in its order."""
         return self._by_direction(_Permute.apply(x.flatten(1, 2), self.own, self.places))  # type: ignore[no-untyped-call]
 
-    def restore(self, y: Tensor) -> Tensor:
-        """The inverse of `arrange_own`: y (B, K, L, C) in the order of each direction -> (B, L, K, C) row by row."""
-        restored: Tensor = _Permute.apply(y.flatten(1, 2), self.places, self.own)  # type: ignore[no-untyped-call]
-        return restored.view(len(y), -1, len(self.directions), y.shape[-1])
+    def collect(self, y: Tensor) -> Tensor:
+        """The adjoint of `arrange`: y (B, K, L, C) in the order of each direction -> (B, L, C), summed row by row."""
+        together = y.flatten(1, 2)
+        summed: Tensor = _Sum.apply(together, self.tokens, self.places, y.shape[1])  # type: ignore[no-untyped-call]
+        return summed
 
     def _by_direction(self, x: Tensor) -> Tensor:
         return x.view(len(x), len(self.directions), -1, x.shape[-1])
 
 
-class _Permute(torch.autograd.Function):
-    """x (B, M, C) at `index` (M,), a permutation with its inverse.
+def _repeat(x: Tensor, tokens: Tensor) -> Tensor:
+    """Every token once per direction, (B, L, C) -> (B, K * L, C)."""
+    return x.index_select(1, tokens)
 
-    The gradient is a gather as well. Autograd would add into zeros: on a CPU that takes five times
-    as long as this, and on a GPU it rounds differently from run to run.
+
+def _sum(y: Tensor, places: Tensor, count: int) -> Tensor:
+    """The adjoint of `_repeat` as a gather and a sum over neighbours, (B, K * L, C) -> (B, L, C).
+
+    Autograd would add into zeros: on a CPU that takes five times as long as this, and on a GPU it
+    rounds differently from run to run.
     """
+    neighbours = y.index_select(1, places).view(len(y), -1, count, y.shape[-1])
+    return neighbours.sum(2)
+
+
+class _Repeat(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, tokens: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.count = len(tokens) // x.shape[1]
+        return _repeat(x, tokens)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return _sum(gradients[0], places, ctx.count), None, None
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, tokens: Tensor, places: Tensor, count: int) -> Tensor:
+        ctx.save_for_backward(tokens)
+        return _sum(y, places, count)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return _repeat(gradients[0], *ctx.saved_tensors), None, None, None
+
+
+class _Permute(torch.autograd.Function):
+    """x (B, M, C) at `index` (M,), a permutation; its gradient is the gather at the inverse."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
@@ -92,20 +128,4 @@ class _Permute(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (inverse,) = ctx.saved_tensors
-        return gradients[0].index_select(1, inverse), None, None
-
-
-class _Repeat(torch.autograd.Function):
-    """x (B, L, C) at `tokens` (K * L,), every token once per direction; `places` (L * K,) says where."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, tokens: Tensor, places: Tensor) -> Tensor:
-        ctx.save_for_backward(places)
-        ctx.length = x.shape[1]
-        return x.index_select(1, tokens)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (places,) = ctx.saved_tensors
-        return gradients[0].index_select(1, places).unflatten(1, (ctx.length, -1)).sum(2), None, None
+        return gradients[0].index_select(1, *ctx.saved_tensors), None, None

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sd_localmamba.directions import ScanOrders
-from sd_localmamba.fusion import DirectionFusion
+from sd_localmamba.fusion import DirectionGates
 from sd_localmamba.scan.selective import scan_tokens
 
 STEPS = (1e-3, 0.1)
@@ -18,10 +18,10 @@ STEPS = (1e-3, 0.1)
 
 
 class SS2D(nn.Module):
-    """SS2D (VMamba, Liu 2024, section 4.2) with the directions and the fusion of LocalMamba (Huang 2024).
+    """SS2D (VMamba, Liu 2024, section 4.2) with the directions and the gates of LocalMamba (Huang 2024).
 
     Linear to x and a gate, depthwise convolution, then a selective scan (Mamba, Gu & Dao 2023, algorithm 2)
-    per direction with its own step sizes, B, C, A and D; their fusion, LayerNorm, gate, linear. The output
+    per direction with its own step sizes, B, C, A and D; their gated sum, LayerNorm, gate, linear. The output
     starts at zero.
 
     Args:
@@ -60,7 +60,7 @@ class SS2D(nn.Module):
         decay = torch.arange(1, states + 1, dtype=torch.float32)
         self.log_decay = nn.Parameter(decay.log().expand(count, channels, states).clone())
         self.skip = nn.Parameter(torch.ones(count, channels))
-        self.fusion = DirectionFusion(channels)
+        self.gates = DirectionGates(channels)
         self.norm = nn.LayerNorm(channels)
         self.out_proj = nn.Linear(channels, width, bias=False)
         nn.init.zeros_(self.out_proj.weight)
@@ -74,7 +74,7 @@ class SS2D(nn.Module):
         x, gate = self.in_proj(x).chunk(2, dim=-1)
         x = self.conv(x.movedim(-1, 1)).movedim(1, -1)  # channels stay last in memory
         y = self._scan(F.silu(x.flatten(1, 2)))
-        y = self.norm(self.fusion(self.orders.restore(y))).unflatten(1, gate.shape[1:3])
+        y = self.norm(self.orders.collect(self.gates(y))).unflatten(1, gate.shape[1:3])
         out: Tensor = self.out_proj(y.to(gate.dtype) * F.silu(gate))
         return out
 
