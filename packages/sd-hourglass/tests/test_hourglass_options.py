@@ -19,10 +19,11 @@ from sd_hourglass.shifted import ShiftedWindowAttention
 
 SQUARE = GridShape(3, 64, 64)
 SERIES = GridShape(1, 20, 2048)
+SMALL = GridShape(2, 8, 12)
 NO_CONDITION = Condition()
 
 
-def build(shape: GridShape = GridShape(2, 8, 12), condition: Condition = NO_CONDITION, **changes: Any) -> Hourglass:
+def build(shape: GridShape = SMALL, condition: Condition = NO_CONDITION, **changes: Any) -> Hourglass:
     torch.manual_seed(0)
     options = {"depths": (1, 1), "widths": (16, 32), "head_dim": 16, "mapping_width": 16, **changes}
     return Hourglass(HourglassOptions.model_validate(options), Task(shape, condition))
@@ -78,9 +79,9 @@ def test_lists_are_read_as_toml_gives_them() -> None:
         ({"mlp_widths": [64, 64]}, "depths has 3 levels and mlp_widths has 2"),
         ({"merges": [[2, 2]]}, "merges has 1 pairs for 3 levels: give 2"),
         ({"merges": [[2, 0], [2, 2]]}, "merges"),
-        ({"widths": [64, 100, 256]}, "widths: 100 is not a multiple of head_dim = 64"),
+        ({"widths": [64, 100, 256]}, "100 is not a multiple of head_dim = 64, as widths"),
         ({"head_dim": 12}, "head_dim"),
-        ({"kernel": 4}, "kernel: 4 is even .* take 3 or 5"),
+        ({"kernel": 4}, "4 is even, .* kernel .* take 3 or 5"),
         ({"kernel": 0}, "kernel"),
         ({"window": -1}, "window"),
         ({"noise_features": 7}, "noise_features"),

@@ -64,10 +64,10 @@ class HourglassOptions(Options):
                 f"give {levels - 1}, one between neighbouring levels"
             )
         if wrong := [width for width in self.widths if width % self.head_dim]:
-            raise ValueError(f"widths: {wrong[0]} is not a multiple of head_dim = {self.head_dim}")
+            raise ValueError(f"{wrong[0]} is not a multiple of head_dim = {self.head_dim}, as widths must be")
         if self.kernel is not None and self.kernel % 2 == 0:
             raise ValueError(
-                f"kernel: {self.kernel} is even and has no middle for a token to stand in; "
+                f"{self.kernel} is even, and such a kernel has no middle for a token to stand in; "
                 f"take {self.kernel - 1} or {self.kernel + 1}"
             )
         return self
