@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import logging
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -22,7 +21,9 @@ BACKENDS = ("auto", "mamba_ssm", "triton", "compiled", "torch")
 DEVICES = {"mamba_ssm": "cuda", "triton": "cuda", "compiled": "cpu"}
 """Type of device an implementation needs; "torch" runs anywhere."""
 
-_MAMBA = "mamba_ssm.ops.selective_scan_interface"
+MAMBA_IS_INSTALLED = find_spec("mamba_ssm") is not None
+"""Found, which does not say that it imports."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -63,42 +64,6 @@ def check(backend: str, device: str) -> None:
     needed = DEVICES.get(backend, device)
     if device not in (needed, "meta"):
         raise SdError(f"scan backend '{backend}' needs tensors on {needed}, these are on {device}; choose 'auto'")
-
-
-@torch.compiler.assume_constant_result
-def takes_mamba(backend: str, device: str, dtype: torch.dtype, states: int) -> bool:
-    """Whether mamba-ssm's kernels do the scan.
-
-    "auto" leaves them out where they are not installed, for float64 and for more than 256 states, which they do
-    not take, and where deterministic algorithms are asked for: they add up gradients in any order.
-
-    Raises:
-        SdError: the backend is unknown, or mamba-ssm is asked for by name and cannot be had.
-    """
-    check(backend, device)
-    if backend == "mamba_ssm":
-        if dtype == torch.float64:
-            raise SdError("scan backend 'mamba_ssm' does not work in float64; choose 'auto'")
-        if obstacle := _mamba_obstacle():
-            raise SdError(f"scan backend 'mamba_ssm' does not work here: {obstacle}; choose 'auto'")
-        return True
-    fits = device == "cuda" and dtype == torch.float32 and states <= 256
-    exact = torch.are_deterministic_algorithms_enabled()
-    return backend == "auto" and fits and not exact and bool(find_spec("mamba_ssm")) and not _mamba_obstacle()
-
-
-@functools.cache
-def _mamba_obstacle() -> str:
-    """Why mamba-ssm cannot be used; empty where it can, which is said once in the log."""
-    if not find_spec("mamba_ssm"):
-        return "mamba-ssm is not installed (pip install 'sd-localmamba[mamba]')"
-    try:
-        importlib.import_module(_MAMBA)
-    except ImportError as error:
-        _log.warning("selective scan: mamba-ssm is installed but does not import: %s", error)
-        return f"mamba-ssm does not import ({error})"
-    _log.info("selective scan on cuda: mamba_ssm")
-    return ""
 
 
 def _fastest(device: str, dtype: torch.dtype, chunk: int) -> str:

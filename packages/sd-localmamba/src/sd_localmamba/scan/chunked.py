@@ -86,18 +86,18 @@ class _Chunk:
         self._decay = u.new_empty(chunk, batch, directions, A.shape[-1], width)
         self._drive = torch.empty_like(self._decay)
         self._history = u.new_empty(chunk + 1, *self._decay.shape[1:])
+        self._decays, self._drives, self._states = (m.unbind() for m in (self._decay, self._drive, self._history))
 
     def run(self, step: Tensor, drive: Tensor, B: Tensor, state: Tensor) -> Tensor:
         """States h (T + 1, Z, K, N, C), the given one first: h[t+1] = exp(step[t] A) h[t] + drive[t] B[t]."""
         count = len(step)
         decay, inputs = self._decay[:count], self._drive[:count]
-        history = self._history[: count + 1]
         torch.mul(step.unsqueeze(-2), self._A, out=decay).exp_()
         torch.mul(drive.unsqueeze(-2), B.unsqueeze(-1), out=inputs)
-        history[0] = state
-        for before, after, a, x in zip(history[:-1], history[1:], decay, inputs, strict=True):
-            torch.addcmul(x, a, before, out=after)
-        return history
+        self._history[0] = state
+        for t in range(count):
+            torch.addcmul(self._drives[t], self._decays[t], self._states[t], out=self._states[t + 1])
+        return self._history[: count + 1]
 
     def run_back(self, dy: Tensor, C: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients g (T, Z, K, N, C) of h[1:], and that of h[0]; `carry` is what later chunks add to the last.
@@ -105,12 +105,12 @@ class _Chunk:
         Holds the states of the last call of `run` still; its inputs are overwritten.
         """
         count = len(dy)
-        decay, adjoint = self._decay[:count], self._drive[:count]
+        adjoint = self._drive[:count]
         torch.mul(dy.unsqueeze(-2), C.unsqueeze(-1), out=adjoint)
         adjoint[-1] += carry
         for t in range(count - 2, -1, -1):
-            adjoint[t].addcmul_(decay[t + 1], adjoint[t + 1])
-        return adjoint, decay[0] * adjoint[0]
+            self._drives[t].addcmul_(self._decays[t + 1], self._drives[t + 1])
+        return adjoint, self._decays[0] * self._drives[0]
 
     def decay_gradient(self, step: Tensor, *, out: Tensor) -> Tensor:
         """Gradient of A (Z, K, N, C); that of `step`, as far as it comes through the decay, goes to `out`.

@@ -1,60 +1,69 @@
-"""Selective scan by mamba-ssm's CUDA kernels (Gu & Dao 2023), where that package is installed.
-
-Its function is called as published, inside operators of our own, so that `torch.compile` need not look into it.
-The price is that the backward pass runs the forward kernel once more.
-"""
+"""Selective scan by mamba-ssm's CUDA kernels (Gu & Dao 2023), where that package is installed."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import importlib
+import logging
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from sd_localmamba.scan.operators import INPUTS, SEVEN, library
+from sd_core.plugin import SdError
+from sd_localmamba.scan import choice
 
-library.define(f"mamba({INPUTS}) -> Tensor")
-library.define(f"mamba_backward(Tensor dy, {INPUTS}) -> ({SEVEN})")
+_log = logging.getLogger(__name__)
 
 
-def _mamba(*tensors: Tensor) -> Tensor:
-    """All in the shapes of `scan_tokens`."""
-    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+def takes_mamba(backend: str, device: str, dtype: torch.dtype, states: int) -> bool:
+    """Whether mamba-ssm's kernels do the scan.
 
+    "auto" leaves them out where they are not installed or do not import, for float64 and for more than 256
+    states, which they do not take, where deterministic algorithms are asked for, since they add up gradients in
+    any order, and inside `torch.compile`, which would have to stop at them.
+
+    Raises:
+        SdError: the backend is unknown, or mamba-ssm is asked for by name and cannot be had.
+    """
+    choice.check(backend, device)
+    if backend == "mamba_ssm":
+        if dtype == torch.float64:
+            raise SdError("scan backend 'mamba_ssm' does not work in float64; choose 'auto'")
+        if not choice.MAMBA_IS_INSTALLED:
+            raise SdError(
+                "scan backend 'mamba_ssm' is not installed: pip install 'sd-localmamba[mamba]', or choose 'auto'"
+            )
+        if _published() is None:
+            raise SdError("scan backend 'mamba_ssm' does not import here, as said in the log; choose 'auto'")
+        return True
+    if backend != "auto" or device != "cuda" or not choice.MAMBA_IS_INSTALLED or torch.compiler.is_compiling():
+        return False
+    fits = dtype == torch.float32 and states <= 256 and not torch.are_deterministic_algorithms_enabled()
+    return fits and _published() is not None
+
+
+def scan(tensors: Sequence[Tensor]) -> Tensor:
+    """The published function, called in the shapes of `scan_tokens`; it brings its own backward pass."""
+    function = _published()
+    assert function is not None, "asked without takes_mamba"
     u, delta, A, B, C, D, bias = tensors
     u, delta = (tensor.transpose(-1, -2).flatten(1, 2).contiguous() for tensor in (u, delta))
     B, C = (tensor.transpose(-1, -2).contiguous() for tensor in (B, C))
     A, D, bias = (tensor.flatten(0, 1) for tensor in (A, D, bias))
-    y: Tensor = selective_scan_fn(u, delta, A, B, C, D, delta_bias=bias, delta_softplus=True)
-    return y.unflatten(1, (B.shape[1], -1)).transpose(-1, -2).contiguous()
+    y: Tensor = function(u, delta, A, B, C, D, delta_bias=bias, delta_softplus=True)
+    tokens: Tensor = y.unflatten(1, (B.shape[1], -1)).transpose(-1, -2)
+    return tokens
 
 
-def _backward(dy: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
-    with torch.enable_grad():
-        y = _mamba(*leaves)
-    return tuple(gradient.contiguous() for gradient in torch.autograd.grad(y, leaves, dy))
-
-
-def _fake(u: Tensor, *_: Tensor) -> Tensor:
-    return torch.empty_like(u)
-
-
-def _fake_backward(*tensors: Tensor) -> tuple[Tensor, ...]:
-    return tuple(torch.empty_like(tensor) for tensor in tensors[1:])
-
-
-def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG001  PyTorch passes it by name
-    ctx.save_for_backward(*inputs)
-
-
-def _differentiate(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
-    gradients: tuple[Tensor, ...] = torch.ops.sd_localmamba.mamba_backward(dy.contiguous(), *ctx.saved_tensors)
-    return gradients
-
-
-library.impl("mamba", _mamba, "CompositeExplicitAutograd")
-library.impl("mamba_backward", _backward, "CompositeExplicitAutograd")
-torch.library.register_fake("sd_localmamba::mamba", _fake, lib=library)
-torch.library.register_fake("sd_localmamba::mamba_backward", _fake_backward, lib=library)
-torch.library.register_autograd("sd_localmamba::mamba", _differentiate, setup_context=_keep, lib=library)
+@functools.cache
+def _published() -> Callable[..., Tensor] | None:
+    """mamba-ssm's function, or None where it does not import; said once in the log either way."""
+    try:
+        module = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
+    except ImportError as error:
+        _log.warning("selective scan: mamba-ssm is installed but does not import, doing without it: %s", error)
+        return None
+    _log.info("selective scan on cuda: mamba_ssm")
+    function: Callable[..., Tensor] = module.selective_scan_fn
+    return function

@@ -67,20 +67,26 @@ def _differentiate(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]
     return *gradients, None
 
 
+def refuse(ctx: Any, *gradients: Tensor) -> None:  # noqa: ARG001  PyTorch passes them
+    """In place of a derivative of the backward pass."""
+    raise RuntimeError("the selective scan has no second derivative")
+
+
 library.impl("scan", _scan, "CompositeExplicitAutograd")
 library.impl("scan_backward", _scan_backward, "CompositeExplicitAutograd")
 torch.library.register_fake("sd_localmamba::scan", _fake_scan, lib=library)
 torch.library.register_fake("sd_localmamba::scan_backward", _fake_scan_backward, lib=library)
 torch.library.register_autograd("sd_localmamba::scan", _differentiate, setup_context=_keep, lib=library)
+torch.library.register_autograd("sd_localmamba::scan_backward", refuse, lib=library)
 
 
 @register_flop_formula([torch.ops.sd_localmamba.scan])
 def _flops(*shapes: Any, **_: Any) -> int:
     u, _delta, A, *_others = shapes
-    return FLOPS * prod(u) * int(A[-1])
+    return FLOPS * int(prod(u) * A[-1])
 
 
 @register_flop_formula([torch.ops.sd_localmamba.scan_backward])
 def _flops_backward(*shapes: Any, **_: Any) -> int:
     _dy, u, _delta, A, *_others = shapes
-    return FLOPS_BACKWARD * prod(u) * int(A[-1])
+    return FLOPS_BACKWARD * int(prod(u) * A[-1])

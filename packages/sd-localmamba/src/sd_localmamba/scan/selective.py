@@ -12,8 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sd_localmamba.scan import mamba, operators  # noqa: F401  they register the operators called below
-from sd_localmamba.scan.choice import takes_mamba
+from sd_localmamba.scan import mamba, operators  # noqa: F401  the latter registers the operator called below
 
 
 def scan_tokens(  # noqa: PLR0917  the order of the literature
@@ -39,10 +38,9 @@ def scan_tokens(  # noqa: PLR0917  the order of the literature
     """
     precision = torch.promote_types(u.dtype, torch.float32)
     tensors = [tensor.to(precision).contiguous() for tensor in (u, delta, A, B, C, D, bias)]
-    if takes_mamba(backend, u.device.type, precision, A.shape[-1]):
-        y: Tensor = torch.ops.sd_localmamba.mamba(*tensors)
-    else:
-        y = torch.ops.sd_localmamba.scan(*tensors, backend)[0]
+    if mamba.takes_mamba(backend, u.device.type, precision, A.shape[-1]):
+        return mamba.scan(tensors).to(u.dtype)
+    y: Tensor = torch.ops.sd_localmamba.scan(*tensors, backend)[0]
     return y.to(u.dtype)
 
 
@@ -65,8 +63,8 @@ def selective_scan(  # noqa: PLR0917  the order of the literature
         y, shaped like `u` and in its dtype.
     """
     directions = B.shape[1]
-    tokens = [tensor.unflatten(1, (directions, -1)).transpose(-1, -2) for tensor in (u, delta)]
-    channels = [tensor.unflatten(0, (directions, -1)) for tensor in (A, D, delta_bias)]
-    states = [tensor.transpose(-1, -2) for tensor in (B, C)]
-    y = scan_tokens(*tokens, channels[0], *states, *channels[1:], backend=backend)
+    u, delta = (tensor.unflatten(1, (directions, -1)).transpose(-1, -2) for tensor in (u, delta))
+    A, D, bias = (tensor.unflatten(0, (directions, -1)) for tensor in (A, D, delta_bias))
+    B, C = (tensor.transpose(-1, -2) for tensor in (B, C))
+    y = scan_tokens(u, delta, A, B, C, D, bias, backend=backend)
     return y.transpose(-1, -2).flatten(1, 2)

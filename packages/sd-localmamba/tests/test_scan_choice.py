@@ -1,0 +1,191 @@
+"""Which implementation runs, what is said about it, and what happens where it cannot."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sd_core.plugin import SdError
+from sd_localmamba.scan import building, choice, mamba
+from sd_localmamba.scan.choice import choose
+from sd_localmamba.scan.definition import scan_by_definition
+from sd_localmamba.scan.mamba import takes_mamba
+from sd_localmamba.scan.selective import scan_tokens
+
+MODULE = "mamba_ssm.ops.selective_scan_interface"
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """Choices are remembered for the life of a process; tests start and end without."""
+
+    def forget() -> None:
+        for remembered in (choose, building.load_kernel, mamba._published):
+            remembered.cache_clear()
+
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler that works, and an empty cache; skips where there is none."""
+    monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path))
+    try:
+        building.find_compiler()
+    except building.KernelUnavailable as reason:
+        pytest.skip(str(reason))
+
+
+def inputs(dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    torch.manual_seed(0)
+    shapes = [(2, 3, 40, 5), (2, 3, 40, 5), (3, 5, 4), (2, 3, 40, 4), (2, 3, 40, 4), (3, 5), (3, 5)]
+    tensors = [torch.randn(shape, dtype=dtype) for shape in shapes]
+    tensors[2] = -tensors[2].exp()
+    return tensors
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_processor_gets_the_compiled_kernel_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "sd_localmamba"):
+        for _ in range(3):
+            scan_tokens(*inputs())
+    assert [record.getMessage() for record in caplog.records] == ["selective scan on cpu: compiled"]
+
+
+@pytest.mark.parametrize("command", ["no-such-compiler", "false"])
+def test_without_a_working_compiler_pytorch_takes_over(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path))
+    monkeypatch.setenv("CC", command)
+    for _ in range(2):
+        y = scan_tokens(*inputs(torch.float64))
+    torch.testing.assert_close(y, scan_by_definition(*inputs(torch.float64)))
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert command in warnings[0]
+    with pytest.raises(SdError, match=r"'compiled' does not work here.*choose 'auto'"):
+        scan_tokens(*inputs(), backend="compiled")
+
+
+@pytest.mark.usefixtures("compiler")
+def test_the_kernel_is_compiled_once_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    building.load_kernel(double=False, chunk=32)
+    (built,) = (tmp_path / "kernels").iterdir()
+    building.load_kernel.cache_clear()
+    monkeypatch.setattr(building, "_build", lambda *_: pytest.fail("compiled a second time"))
+    building.load_kernel(double=False, chunk=32)
+    assert [built] == list((tmp_path / "kernels").iterdir())
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_broken_file_in_the_cache_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    building.load_kernel(double=False, chunk=32)
+    (built,) = (tmp_path / "kernels").iterdir()
+    broken = tmp_path / "other" / "kernels" / built.name
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"half a library")
+    monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path / "other"))
+    building.load_kernel.cache_clear()
+    building.load_kernel(double=False, chunk=32)
+    assert broken.stat().st_size == built.stat().st_size
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_cache_that_cannot_be_made_is_replaced_by_a_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path / "file"))
+    assert building.cache_folder().is_dir()
+
+
+def test_unknown_and_misplaced_backends_are_refused_by_name() -> None:
+    with pytest.raises(SdError, match="'cuda' does not exist; choose one of auto, mamba_ssm, triton, compiled, torch"):
+        scan_tokens(*inputs(), backend="cuda")
+    with pytest.raises(SdError, match="'triton' needs tensors on cuda, these are on cpu"):
+        scan_tokens(*inputs(), backend="triton")
+
+
+def published(  # noqa: PLR0917  as published
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Any = None, **named: Any
+) -> Tensor:
+    """As mamba-ssm's function of this name: channels before positions, groups of channels share B and C."""
+    assert named.pop("delta_softplus")
+    bias = named.pop("delta_bias")
+    assert not named
+    assert all(tensor.is_contiguous() for tensor in (u, delta, A, B, C, D, bias))
+    step, group = F.softplus(delta + bias[:, None]), u.shape[1] // B.shape[1]
+    wide_B, wide_C = B.repeat_interleave(group, 1), C.repeat_interleave(group, 1)
+    state, outputs = torch.zeros(()), []
+    for t in range(u.shape[-1]):
+        state = torch.exp(step[..., t, None] * A) * state + (step * u)[..., t, None] * wide_B[..., t]
+        outputs.append((state * wide_C[..., t]).sum(-1))
+    y: Tensor = torch.stack(outputs, -1) + u * D[:, None]
+    return y
+
+
+def install(monkeypatch: pytest.MonkeyPatch, module: ModuleType | None) -> None:
+    """Make it what importing mamba-ssm's module gives; None: an ImportError."""
+    monkeypatch.setitem(sys.modules, MODULE, module)
+    for parent in ("mamba_ssm", "mamba_ssm.ops"):
+        monkeypatch.setitem(sys.modules, parent, ModuleType(parent))
+    monkeypatch.setattr(choice, "MAMBA_IS_INSTALLED", True)
+
+
+def test_mamba_is_taken_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitting: tuple[Any, ...] = ("auto", "cuda", torch.float32, 16)
+    assert (find_spec("mamba_ssm") is not None) == choice.MAMBA_IS_INSTALLED
+    monkeypatch.setattr(choice, "MAMBA_IS_INSTALLED", False)
+    assert not takes_mamba(*fitting)
+    with pytest.raises(SdError, match=r"sd-localmamba\[mamba\]"):
+        takes_mamba("mamba_ssm", "cuda", torch.float32, 16)
+    module = ModuleType(MODULE)
+    module.selective_scan_fn = published  # type: ignore[attr-defined]
+    install(monkeypatch, module)
+    assert takes_mamba(*fitting)
+    assert not takes_mamba("triton", *fitting[1:])
+    assert not takes_mamba("auto", "cpu", torch.float32, 16)
+    assert not takes_mamba("auto", "cuda", torch.float64, 16)
+    assert not takes_mamba("auto", "cuda", torch.float32, 257)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    assert not takes_mamba(*fitting)
+
+
+def test_mamba_is_called_as_it_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType(MODULE)
+    module.selective_scan_fn = published  # type: ignore[attr-defined]
+    install(monkeypatch, module)
+    monkeypatch.setattr(mamba, "takes_mamba", lambda *_: True)
+    leaves = [tensor.requires_grad_() for tensor in inputs(torch.float64)]
+    y, exact = scan_tokens(*leaves), scan_by_definition(*leaves)
+    torch.testing.assert_close(y, exact)
+    weights = torch.randn_like(y)
+    for ours, other in zip(
+        torch.autograd.grad(y, leaves, weights), torch.autograd.grad(exact, leaves, weights), strict=True
+    ):
+        torch.testing.assert_close(ours, other)
+
+
+def test_a_broken_mamba_is_said_and_done_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(monkeypatch, None)
+    for _ in range(2):
+        assert not takes_mamba("auto", "cuda", torch.float32, 16)
+    assert len(caplog.records) == 1
+    assert "mamba-ssm is installed but does not import" in caplog.records[0].getMessage()
+    with pytest.raises(SdError, match="'mamba_ssm' does not import here"):
+        takes_mamba("mamba_ssm", "cuda", torch.float32, 16)
