@@ -8,7 +8,8 @@ import torch
 from sd_core.nn.ushape import Level
 from sd_core.plugin import Condition, GridShape, Task
 from sd_core.testing.architecture import wake
-from sd_hourglass.attention import CosineAttention, GlobalAttention, HeadRope, unit
+from sd_hourglass.attention import CosineAttention, GlobalAttention, HeadRope
+from sd_hourglass.cosine import turned_units, units
 from sd_hourglass.model import Hourglass
 from sd_hourglass.options import HourglassOptions
 
@@ -96,8 +97,9 @@ def test_attention_is_by_the_cosine_times_a_scale() -> None:
     x = torch.randn(2, 3, 5, 32)
     with torch.no_grad():
         out = attention(x)
-        query, key, value = attention.qkv(x).unflatten(-1, (3, 2, 16)).unbind(-3)
-        query, key = attention.rope(unit(query)), attention.rope(unit(key))
+        both, value = attention.qkv(x).unflatten(-1, (3, 2, 16)).split((2, 1), dim=-3)
+        query, key = turned_units(both, torch.ones(2, 2), attention.rope.cos, attention.rope.sin).unbind(-3)
+        value = value.squeeze(-3)
         logits = 10 * torch.einsum("byxhd,bvuhd->bhyxvu", query, key)
         weights = logits.flatten(-2).softmax(-1).unflatten(-1, (3, 5))
         expected = torch.einsum("bhyxvu,bvuhd->byxhd", weights, value).flatten(-2)
@@ -107,14 +109,29 @@ def test_attention_is_by_the_cosine_times_a_scale() -> None:
         torch.testing.assert_close(attention(x), out, rtol=1e-4, atol=1e-5)
 
 
+def test_turned_units_are_their_definition_and_so_is_their_gradient() -> None:
+    """Against the chain of plain operations, in float64."""
+    rope = HeadRope(LEVEL, 2, 16).double()
+    factor = torch.tensor([[3.0, -2.0], [1.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2, 3, 5, 2, 2, 16, dtype=torch.float64, requires_grad=True)
+
+    def chain(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        scaled = units(x) * factor[..., None]
+        return scaled * rope.cos + scaled.roll(8, -1) * rope.sin
+
+    gradient = torch.randn_like(x)
+    outs = [function(x, factor) for function in (chain, lambda x, f: turned_units(x, f, rope.cos, rope.sin))]
+    torch.testing.assert_close(outs[0], outs[1])
+    for one, other in zip(*(torch.autograd.grad(out, (x, factor), gradient) for out in outs), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_positions_turn_half_of_the_channels_by_physical_distance() -> None:
     """A column is two steps wide, a row one: two rows down is as far as one column to the right."""
     rope = HeadRope(LEVEL, 2, 16)
-    x = torch.randn(1, 1, 1, 2, 16).expand(1, 3, 5, 2, 16)
-    turned = rope(x)
-    unchanged = (turned == x).all(dim=(0, 1, 2, 3)).nonzero().flatten().tolist()
-    assert unchanged == [4, 5, 6, 7, 12, 13, 14, 15]
-    angles = torch.atan2(-rope.sin, rope.cos)[..., :4]
+    still = ((rope.cos == 1) & (rope.sin == 0)).flatten(0, -2).all(0).nonzero().flatten().tolist()
+    assert still == [4, 5, 6, 7, 12, 13, 14, 15]
+    angles = torch.atan2(-rope.sin, rope.cos)[:, :, 0, :, :4]
     down, right = angles[2, 0] - angles[0, 0], angles[0, 1] - angles[0, 0]
     torch.testing.assert_close(down[:, :2].cos(), right[:, 2:].cos(), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(down[0], down[1]), "heads turn at their own rates"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sd_core.nn.attention import attend
 from sd_core.nn.rope import Tables, axial_tables, box_positions, head_frequencies
 from sd_core.nn.ushape import Level
-
-EPSILON = 1e-6
-"""Added to the squared length of queries and keys."""
+from sd_hourglass.cosine import turned_units, units
 
 
 class HeadRope(nn.Module):
@@ -37,19 +34,14 @@ class HeadRope(nn.Module):
         rows, columns = box_positions(self.level.rows, self.level.columns, self.level.step)
         frequencies = head_frequencies(self.heads, self.head_dim // 8)
         cos, sin = axial_tables(rows, columns, frequencies, self.head_dim)
-        return cos.unflatten(0, (len(rows), len(columns))), sin.unflatten(0, (len(rows), len(columns)))
+        grid = (len(rows), len(columns), 1)
+        return cos.unflatten(0, grid), sin.unflatten(0, grid)
 
     def reset_parameters(self) -> None:
         """Fill the tables, on whatever device they are."""
         with torch.no_grad():
             for table, values in zip((self.cos, self.sin), self._tables(), strict=True):
                 table.copy_(values)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Turn x (B, rows, columns, heads, head_dim), in its dtype."""
-        swapped = torch.roll(x, self.head_dim // 2, dims=-1)
-        out: Tensor = torch.addcmul(x * self.cos.to(x.dtype), swapped, self.sin.to(x.dtype))
-        return out
 
 
 class GlobalAttention(nn.Module):
@@ -88,9 +80,10 @@ class CosineAttention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """From x (B, rows, columns, width) and context (B, N, context_width) -> (B, rows, columns, width)."""
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        query = self.rope(unit(query) * self.scale.to(query.dtype)[:, None])
-        key = self.rope(unit(key))
+        both, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).split((2, 1), dim=-3)
+        factor = torch.stack([self.scale, torch.ones_like(self.scale)])
+        query, key = turned_units(both, factor, self.rope.cos, self.rope.sin).unbind(-3)
+        value = value.squeeze(-3)
         if isinstance(self.core, GlobalAttention):
             key, value = self._with_context(key.flatten(1, 2), value.flatten(1, 2), context)
         attended: Tensor = self.core(query, key, value, 1.0)
@@ -102,11 +95,4 @@ class CosineAttention(nn.Module):
         if self.context is None or context is None:
             return key, value
         more_keys, more_values = self.context(context).unflatten(-1, (2, self.heads, -1)).unbind(-3)
-        return torch.cat([key, unit(more_keys).to(key.dtype)], dim=1), torch.cat([value, more_values], dim=1)
-
-
-def unit(x: Tensor) -> Tensor:
-    """X / |x| over the last axis."""
-    head_dim = x.shape[-1]
-    out: Tensor = F.rms_norm(x, (head_dim,), None, EPSILON / head_dim) * head_dim**-0.5
-    return out
+        return torch.cat([key, units(more_keys).to(key.dtype)], dim=1), torch.cat([value, more_values], dim=1)
