@@ -85,7 +85,7 @@ class LocalMambaOptions(Options):
     """Feed-forward size, as the width of a plain MLP with as many weights over the level's width; 0 for none."""
     axial_embedding: bool = True
     """Learn a vector per row and per column of patches; without it positions come from the convolutions alone."""
-    mapping_width: Count = 256
+    mapping_width: int = Field(default=256, ge=2)
     """Width of the network that prepares noise level and condition for the blocks."""
     mapping_depth: int = Field(default=2, ge=0)
     """Its layers."""
