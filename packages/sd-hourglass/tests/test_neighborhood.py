@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sd_hourglass import tiles
+from sd_hourglass import products, tiles
 from sd_hourglass.neighborhood import NeighborhoodAttention
+from sd_hourglass.products import TileTables, attend_by_products
 from sd_hourglass.tilings import best_tile
 
 GRIDS = [(32, 32, 7), (5, 64, 7), (20, 33, 7), (1, 9, 7), (3, 3, 7), (7, 7, 7), (13, 8, 5), (11, 17, 3), (6, 6, 1)]
@@ -136,3 +137,25 @@ def test_every_way_to_compute_in_bfloat16_stays_near(monkeypatch: pytest.MonkeyP
 )
 def test_the_tile_is_the_one_that_was_measured_to_be_fast(grid: tuple[int, int], tile: tuple[int, int]) -> None:
     assert best_tile(grid, (7, 7)) == tile
+
+
+def test_the_form_for_cuda_is_the_same() -> None:
+    """PyTorch's fused kernel, which a CPU could use as well."""
+    attention = NeighborhoodAttention(20, 33, 7).tiles
+    tables = TileTables(attention.queries, attention.keys, attention.mask.double(), attention.place)
+    parts = [part.detach().flatten(1, 2).transpose(1, 2).flatten(0, 1).requires_grad_() for part in inputs(20, 33)]
+    query, key, value = parts
+    ours = outputs_and_gradients(tiles._fused(query, key, value, tables, 0.3), parts)
+    theirs = outputs_and_gradients(attend_by_products(query, key, value, tables, 0.3), parts)
+    assert max(deviations(ours, theirs)) < 1e-12
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 32, 1000])
+def test_portions_cover_every_tile_of_every_example_once(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(products, "_TILES_AT_ONCE", at_once)
+    for count, number in ((1, 1), (3, 7), (64, 4), (2, 160)):
+        times = torch.zeros(count, number, dtype=torch.long)
+        for rows, some in products._portions(count, number):
+            times[rows, some] += 1
+            assert times[rows, some].numel() <= at_once
+        assert (times == 1).all()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sd_core.nn.precision import without_autocast
+from sd_hourglass.products import TileTables, attend_by_products
 from sd_hourglass.tilings import Tiling
 
 
@@ -48,17 +49,15 @@ class TileAttention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Of (B, rows, columns, heads, head_dim) each, the same shape, in the dtype of `value`."""
-        shape, dtype = value.shape, compute_dtype(value)
+        dtype = compute_dtype(value)
+        tables = TileTables(self.queries, self.keys, self.mask.to(dtype), self.place)
+        attend: Callable[..., Tensor] = attend_by_products if value.device.type == "cpu" else _fused
         with without_autocast(value.device):
-            parts = [part.to(dtype).flatten(1, 2) for part in (query, key, value)]
-            tiles = [
-                part.index_select(1, slots.flatten()).unflatten(1, tuple(slots.shape)).transpose(2, 3)
-                for part, slots in zip(parts, (self.queries, self.keys, self.keys), strict=True)
-            ]
-            dense = _batched_products if dtype == torch.bfloat16 and value.device.type == "cpu" else _fused
-            out = dense(tiles[0], tiles[1], tiles[2], self.mask.to(dtype), scale)
-            out = out.transpose(2, 3).flatten(1, 2).index_select(1, self.place)
-        return out.reshape(shape).to(value.dtype)
+            # Heads as examples: (B * heads, tokens, head_dim).
+            tokens = [part.to(dtype).flatten(1, 2).transpose(1, 2).flatten(0, 1) for part in (query, key, value)]
+            out = attend(tokens[0], tokens[1], tokens[2], tables, scale)
+        out = out.view(len(value), -1, *out.shape[1:])
+        return out.transpose(1, 2).reshape(value.shape).to(value.dtype)
 
 
 def compute_dtype(value: Tensor) -> torch.dtype:
@@ -77,15 +76,11 @@ def _knows_bf16() -> bool:
 _BF16_PROCESSOR = _knows_bf16()
 
 
-def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """Of (B, T, heads, Q or K, head_dim) and mask (T, Q, K)."""
-    shape = query.shape
-    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
-    mask = mask[None, :, None].expand(shape[0], -1, 1, -1, -1).flatten(0, 1)
-    return F.scaled_dot_product_attention(query, key, value, mask, scale=scale).view(shape)
-
-
-def _batched_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """The same, written out: without AMX the backward pass of the fused kernel is slow in bfloat16."""
-    scores = (query * scale) @ key.transpose(-1, -2) + mask[:, None]
-    return scores.softmax(-1) @ value
+def _fused(query: Tensor, key: Tensor, value: Tensor, tables: TileTables, scale: float) -> Tensor:
+    """Of (N, L, head_dim) each, the same shape; the tiles take the place of heads."""
+    query, key, value = (
+        part.index_select(1, slots.flatten()).unflatten(1, tuple(slots.shape))
+        for part, slots in ((query, tables.queries), (key, tables.keys), (value, tables.keys))
+    )
+    out = F.scaled_dot_product_attention(query, key, value, tables.mask[None], scale=scale)
+    return out.flatten(1, 2).index_select(1, tables.place)
