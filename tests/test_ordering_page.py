@@ -29,7 +29,7 @@ from sd_core.plugin import SignalInfo
 from sd_core.windows.writing import write_windows
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILT = {"dit"}
+BUILT = {"dit", "hourglass", "localmamba"}
 MODULE = "signal_diffusion.training.diffusion"
 TRAINING = """
 uv run python -m signal_diffusion.training.diffusion config/diffusion/dit-db-only.toml --output-dir runs/dit-db-only
@@ -105,8 +105,18 @@ KEY_PARAMETERS = {  # learning rate, precision, batch
 }
 TINY = {
     "dit": ["model.extras.layers=1", "model.extras.heads=1", "model.extras.head_dim=8"],
-    "hourglass": [],
-    "localmamba": [],
+    "hourglass": [
+        "model.extras.depths=[1,1]",
+        "model.extras.widths=[16,32]",
+        "model.extras.head_dim=16",
+        "model.extras.mapping_width=16",
+    ],
+    "localmamba": [
+        "model.extras.depths=[1,1]",
+        "model.extras.widths=[16,32]",
+        "model.extras.d_state=4",
+        "model.extras.mapping_width=16",
+    ],
     "sd35": [],
 }
 SHORT = [
@@ -279,9 +289,18 @@ def test_a_shipped_config_says_what_the_page_says(line: str) -> None:
     assert config["logging"]["log_dir"] == shlex.split(TENSORBOARD)[-1].rstrip("/")
 
 
-def test_dit_has_the_size_of_the_page() -> None:
-    extras = tomllib.loads((ROOT / "config/diffusion/dit-db-iq.toml").read_text("utf-8"))["model"]["extras"]
-    assert (extras["layers"], extras["head_dim"], extras["heads"]) == (12, 72, 16)
+SIZES = {
+    "dit": {"layers": 12, "head_dim": 72, "heads": 16},
+    "hourglass": {"depths": [2, 2, 3], "widths": [64, 128, 256]},
+    "localmamba": {"depths": [2, 2, 6, 2], "widths": [64, 128, 256, 512]},
+}
+
+
+@pytest.mark.parametrize("representation", PATHS)
+@pytest.mark.parametrize("name", SIZES)
+def test_a_network_has_the_size_of_the_page(name: str, representation: str) -> None:
+    config = tomllib.loads((ROOT / f"config/diffusion/{name}-{representation}.toml").read_text("utf-8"))
+    assert SIZES[name].items() <= config["model"]["extras"].items()
 
 
 def test_the_customisation_block_as_pasted_is_answered_with_its_lines(workplace: Path) -> None:
