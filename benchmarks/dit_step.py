@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ import torch
 from diffusers import DiTTransformer2DModel
 from torch import Tensor, nn
 
+from benchmarks.stepping import training_step
 from benchmarks.timing import bf16_is_fast, interleaved, show
 from sd_core.plugin import GridShape, Task
 from sd_dit.model import DiT
@@ -41,21 +41,6 @@ class Peer(nn.Module):
         return predicted
 
 
-def step(network: nn.Module, x: Tensor, target: Tensor, t: Tensor, precision: torch.dtype) -> Callable[[], None]:
-    """One training step as a function without arguments."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6, fused=True)
-
-    def run() -> None:
-        with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
-            predicted = network(x, t)
-        loss = (predicted.float() - target).square().mean()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return run
-
-
 @click.command()
 @click.option("--layers", default=4, show_default=True, help="Blocks; the ratio hardly depends on them.")
 @click.option("--patch", default=4, show_default=True, help="Side of a patch of the 64 x 64 grid.")
@@ -79,7 +64,10 @@ def main(layers: int, patch: int, batch: int, rounds: int, compile_blocks: bool)
         print("bf16 is left out: this processor emulates it")
         del precisions["bf16 autocast"]
     for name, precision in precisions.items():
-        ways = {"sd-dit": step(ours, x, target, t, precision), "diffusers": step(peer, x, target, t, precision)}
+        ways = {
+            "sd-dit": training_step(ours, x, target, t, precision),
+            "diffusers": training_step(peer, x, target, t, precision),
+        }
         sizes = " / ".join(f"{sum(p.numel() for p in n.parameters()) / 1e6:.1f} M" for n in (ours, peer))
         title = f"DiT {layers} x {HEADS * HEAD_DIM}, 64x64x3, patch {patch}, batch {batch}, {name}, {sizes} parameters"
         show(title, interleaved(ways, rounds), unit="examples", work=batch, goal=1.0)

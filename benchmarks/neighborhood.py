@@ -30,10 +30,10 @@ class Gathered(nn.Module):
         tiles = grid_tiling(neighborhood_axis(rows, KERNEL, 1), neighborhood_axis(columns, KERNEL, 1), columns)
         self.register_buffer("keys", tiles.keys)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, scale: float = SCALE) -> Tensor:
         """Of (B, rows, columns, heads, head_dim)."""
         keys, values = (part.flatten(1, 2)[:, self.keys] for part in (key, value))
-        weights = (torch.einsum("bqhd,bqnhd->bqhn", query.flatten(1, 2), keys) * SCALE).softmax(-1)
+        weights = (torch.einsum("bqhd,bqnhd->bqhn", query.flatten(1, 2), keys) * scale).softmax(-1)
         return torch.einsum("bqhn,bqnhd->bqhd", weights, values).view_as(query)
 
 
