@@ -20,9 +20,10 @@ from sd_core.task import (
     Windows,
     WindowSource,
 )
+from sd_core.templates import Template
 
 if TYPE_CHECKING:
-    from sd_core.options import NoOptions, ObjectiveOptions, Options, SamplerOptions
+    from sd_core.options import NoOptions, ObjectiveOptions, Options, SamplerOptions, TextOptions
 
 __all__ = [
     "GROUP",
@@ -40,12 +41,14 @@ __all__ = [
     "SdError",
     "SignalInfo",
     "Task",
+    "Template",
+    "TextOptions",
     "WindowSource",
     "Windows",
     "hookimpl",
 ]
 
-_OPTIONS = frozenset({"NoOptions", "ObjectiveOptions", "Options", "SamplerOptions"})
+_OPTIONS = frozenset({"NoOptions", "ObjectiveOptions", "Options", "SamplerOptions", "TextOptions"})
 
 
 def __getattr__(name: str) -> Any:

@@ -15,11 +15,12 @@ from sd_core.config.read import Run
 from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.assemble import Geometry
+from sd_core.run.captions import label_sources
 from sd_core.run.data import Split, label_columns
 from sd_core.task import GridShape, LabelSpace
 from sd_core.windows.balance import balance_weights
 from sd_core.windows.cache import cached_corpus, corpus_key
-from sd_core.windows.labels import LabelTable, label_space
+from sd_core.windows.labels import LabelTable, Sources, label_space
 from sd_core.windows.locate import locate
 from sd_core.windows.opening import open_split
 from sd_core.windows.reading import PictureSet, WindowSet
@@ -36,6 +37,8 @@ class OpenData:
     train: Split
     geometry: Geometry
     labels: LabelSpace
+    sources: Sources
+    """Where each label comes from."""
 
     def split(self, name: str) -> Split:
         """Another split, its labels encoded with the classes of the train split."""
@@ -45,7 +48,7 @@ class OpenData:
                 f"split {name!r} of {self.location} holds {geometry_of(source)}, the train split {self.geometry}; "
                 "all splits must be alike"
             )
-        return Split(source, LabelTable(source, self.labels, label_columns(self.dataset)))
+        return Split(source, LabelTable(source, self.labels, self.sources))
 
     def weights(self) -> NDArray[np.float64] | None:
         """Sampling weight of each train window, or None when nothing is balanced."""
@@ -65,8 +68,10 @@ def open_data(run: Run, registry: Registry) -> OpenData:
     location = find_dataset(run, registry)
     source = open_source(dataset, location, dataset.train_split, limit=dataset.max_train_samples)
     columns = label_columns(dataset)
-    labels = label_space(source, columns, dataset.num_classes, required=_renamed(columns))
-    return OpenData(location, dataset, Split(source, LabelTable(source, labels, columns)), geometry_of(source), labels)
+    sources = label_sources(run, columns, source)
+    labels = label_space(source, sources, dataset.num_classes, required=_renamed(columns))
+    table = LabelTable(source, labels, sources)
+    return OpenData(location, dataset, Split(source, table), geometry_of(source), labels, sources)
 
 
 def _renamed(columns: Mapping[str, str]) -> list[str]:

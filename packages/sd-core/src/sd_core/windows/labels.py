@@ -12,7 +12,12 @@ import numpy as np
 
 from sd_core.errors import SdError
 from sd_core.task import Labels, LabelSpace
+from sd_core.templates import Template, Value
 from sd_core.windows.rows import Rows
+
+Sources = Mapping[str, str | Template]
+"""Role ("class", "gender", "health", "age", "caption") -> the column that holds it, or the template that makes it
+of other roles. A template's fields are roles too, under their own names."""
 
 _NUMBERS = frozenset({"age"})
 _TEXTS = frozenset({"caption"})
@@ -22,14 +27,13 @@ _log = logging.getLogger(__name__)
 
 
 def label_space(
-    train: Rows, roles: Mapping[str, str], num_classes: int | None = None, required: Collection[str] = ()
+    train: Rows, roles: Sources, num_classes: int | None = None, required: Collection[str] = ()
 ) -> LabelSpace:
     """The labels that the train split holds.
 
     Args:
         train: The train split.
-        roles: Role ("class", "gender", "health", "age", "caption") -> column name. A role whose column is
-            absent, or without any value, is left out.
+        roles: Where each role comes from. One whose column is absent, or without any value, is left out.
         num_classes: Size of the class table; a smaller set of classes is filled up with unused entries.
         required: Roles that must be there.
 
@@ -40,14 +44,14 @@ def label_space(
     numbers: dict[str, tuple[float, float]] = {}
     texts: set[str] = set()
     for role, column in roles.items():
-        if column not in train.column_names and role not in required:
+        if isinstance(column, str) and column not in train.column_names and role not in required:
             continue
-        values = [value for value in _values(train, role, column) if value is not None]
+        values = [value for value in _values(train, role, roles) if value is not None]
         if role in _TEXTS and values:
             texts.add(role)
-        elif role in _NUMBERS and values:
+        elif role in _numbers(roles) and values:
             numbers[role] = (float(np.mean(values)), float(np.std(values)) or 1.0)
-        elif values:
+        elif values and isinstance(column, str):
             limit = num_classes if role == "class" else None
             categories[role] = _categories(train, column, values, limit)
         elif role in required:
@@ -61,13 +65,13 @@ class LabelTable:
     Args:
         source: A split.
         space: Which labels, and the index of each value; values it does not hold become missing, said once.
-        roles: Role -> column name.
+        roles: Where each role comes from.
     """
 
-    def __init__(self, source: Rows, space: LabelSpace, roles: Mapping[str, str]) -> None:
+    def __init__(self, source: Rows, space: LabelSpace, roles: Sources) -> None:
         self._arrays: dict[str, Any] = {}
         for role in (*space.categories, *space.numbers, *sorted(space.texts)):
-            values = _values(source, role, roles[role])
+            values = _values(source, role, roles)
             if role in space.texts:
                 self._arrays[role] = [value or "" for value in values]
             elif role in space.numbers:
@@ -84,20 +88,38 @@ class LabelTable:
         }
 
 
-def label_arrays(source: Rows, space: LabelSpace, roles: Mapping[str, str], rows: Sequence[int]) -> Labels:
+def label_arrays(source: Rows, space: LabelSpace, roles: Sources, rows: Sequence[int]) -> Labels:
     """Labels at some rows, for one look; batches take theirs from a `LabelTable`."""
     return LabelTable(source, space, roles).rows(rows)
 
 
-def _values(source: Rows, role: str, column: str) -> list[Any]:
+def _numbers(roles: Sources) -> frozenset[str]:
+    """Roles that hold numbers: ages, and what a template formats as one."""
+    return _NUMBERS.union(*(source.numbers for source in roles.values() if isinstance(source, Template)))
+
+
+def _values(source: Rows, role: str, roles: Sources) -> list[Any]:
     """Values of a role, None where missing: numbers as float, categories and texts as string."""
+    column = roles[role]
+    if isinstance(column, Template):
+        return _sentences(source, column, roles)
     values = source.column(column)
-    if role in _NUMBERS:
+    if role in _numbers(roles):
         return [_number(value, column) for value in values]
     if role in _TEXTS:
         return [None if value is None else str(value) for value in values]
     cleaned = [_category(value) for value in values]
     return [_GENDERS.get(value.lower(), value) if value else None for value in cleaned] if role == "gender" else cleaned
+
+
+def _sentences(source: Rows, template: Template, roles: Sources) -> list[str | None]:
+    """The template's sentence for every row, None where it has nothing to say."""
+    columns = [_values(source, field, roles) for field in template.fields]
+    said: dict[tuple[Value, ...], str | None] = {}  # windows of one recording are alike
+    for values in zip(*columns, strict=True):
+        if values not in said:
+            said[values] = template.render(dict(zip(template.fields, values, strict=True))) or None
+    return [said[values] for values in zip(*columns, strict=True)]
 
 
 def _number(value: Any, column: str) -> float | None:
