@@ -64,7 +64,15 @@ def sd_conditioners() -> list[Component]:
 @hookimpl
 def sd_codecs() -> list[Component]:
     """Latent spaces."""
-    return [Component(name="none", summary="No latent space", factory="sd_core.codecs.identity:Identity")]
+    return [
+        Component(name="none", summary="No latent space", factory="sd_core.codecs.identity:Identity"),
+        Component(
+            name="vae",
+            summary="Latents of a pretrained VAE of pictures, frozen",
+            factory="sd_core.codecs.vae:Vae",
+            options="sd_core.codecs.options:VaeOptions",
+        ),
+    ]
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sd-core": {
         "conditioners": ("none", "classes", "attributes"),
-        "codecs": ("none",),
+        "codecs": ("none", "vae"),
         "objectives": ("flow",),
         "samplers": ("euler", "heun", "dpm++", "unipc"),
         "trackers": ("tensorboard", "wandb"),

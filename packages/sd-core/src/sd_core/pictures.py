@@ -16,6 +16,7 @@ class StoredPictures(nn.Module):
 
     parts = 1
     exact = False
+    reach = 1.0
 
     def __init__(self, shape: GridShape) -> None:
         super().__init__()

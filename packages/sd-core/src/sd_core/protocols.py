@@ -47,7 +47,10 @@ class Denoiser(Protocol):
 
 
 class Representation(Protocol):
-    """A view of a window that a network learns; an `nn.Module` whose buffers are its statistics."""
+    """A view of a window that a network learns; an `nn.Module` whose buffers are its statistics.
+
+    Optional: `reach: float`: the largest magnitude that encoded values usually take; 4 where it is not said.
+    """
 
     shape: GridShape
     parts: int
@@ -84,7 +87,13 @@ class Representation(Protocol):
 
 
 class Codec(Protocol):
-    """A latent space; an `nn.Module` when it has weights."""
+    """A latent space; an `nn.Module` when it has weights, which are never trained, averaged or saved.
+
+    Optional, for what they bring:
+    `fingerprint: str`: which latent space it is; checkpoints remember it and refuse another one.
+    `expect(reach: float)`: told how far the representation's values usually reach, before the first use.
+    `keeps_latents: bool`: core encodes the train split once and keeps its latents on disk.
+    """
 
     shape: GridShape
     """Of a latent."""

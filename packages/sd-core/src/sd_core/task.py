@@ -22,6 +22,8 @@ class GridShape:
     channels: int
     height: int
     width: int
+    groups: int = field(default=1, compare=False, repr=False)
+    """Equal groups of consecutive channels that are a picture each, such as the electrodes of a stack."""
 
     def __iter__(self) -> Iterator[int]:
         return iter((self.channels, self.height, self.width))

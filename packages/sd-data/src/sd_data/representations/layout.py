@@ -20,7 +20,7 @@ class Stack:
 
     def shape(self, height: int, width: int) -> GridShape:
         """Of an example."""
-        return GridShape(self.electrodes * self.planes, height, width)
+        return GridShape(self.electrodes * self.planes, height, width, groups=self.electrodes)
 
     def select(self, signal: Tensor, part: Tensor | None) -> Tensor:
         """(B, electrodes, samples): all of them; `part` is None or zeros."""
