@@ -34,6 +34,21 @@ def test_attention_is_its_definition() -> None:
     torch.testing.assert_close(attend(q, k, v), torch.einsum("bhnm,bmhd->bnhd", weights, v))
 
 
+def test_attention_on_a_cpu_is_float32_under_autocast_too() -> None:
+    """Autocast would take it back to the slow bfloat16 kernel."""
+    q, k, v = (torch.randn(2, 64, 3, 16).bfloat16() for _ in range(3))
+    exact = attend(q.float(), k.float(), v.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = attend(q, k, v)
+    assert torch.equal(rounded, exact.bfloat16())
+
+
+def test_attention_keeps_float64() -> None:
+    q, k, v = (torch.randn(2, 5, 3, 4, dtype=torch.float64) for _ in range(3))
+    weights = torch.softmax(torch.einsum("bnhd,bmhd->bhnm", q, k) / 2, dim=-1)
+    torch.testing.assert_close(attend(q, k, v), torch.einsum("bhnm,bmhd->bnhd", weights, v), rtol=1e-12, atol=1e-12)
+
+
 def test_attention_does_not_depend_on_the_size_of_queries() -> None:
     """QK-norm: logits stay bounded however large the activations grow."""
     attention = SelfAttention(heads=2, head_dim=8)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sd_core.nn.norms import rms_norm
+from sd_core.nn.precision import without_autocast
 from sd_core.nn.rope import rotate
 
 
@@ -14,12 +15,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None
     """Softmax attention of (B, N, heads, head_dim) tensors, in the dtype of `value`.
 
     `scale` is the factor of the products of queries and keys; without it 1 / sqrt(head_dim).
-    On CPUs it is computed in float32: without AMX, the backward pass of PyTorch's bfloat16 kernel
-    takes eight times as long, and no memory is at stake.
+    On CPUs it is computed in float32 at least, under autocast too: without AMX, the backward pass of PyTorch's
+    bfloat16 kernel takes eight times as long, and no memory is at stake.
     """
-    dtype = torch.float32 if value.device.type == "cpu" else value.dtype
+    dtype = torch.promote_types(value.dtype, torch.float32) if value.device.type == "cpu" else value.dtype
     query, key, upcast = (part.to(dtype).transpose(1, 2) for part in (query, key, value))
-    return F.scaled_dot_product_attention(query, key, upcast, scale=scale).transpose(1, 2).to(value.dtype)
+    with without_autocast(value.device):
+        attended = F.scaled_dot_product_attention(query, key, upcast, scale=scale)
+    return attended.transpose(1, 2).to(value.dtype)
 
 
 class SelfAttention(nn.Module):
