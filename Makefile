@@ -50,6 +50,10 @@ bench: install ## what README's speed figures come from
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.trainer_step
 	$(BIN)/python -m benchmarks.dit_step
+	$(BIN)/python -m benchmarks.neighborhood
+	$(BIN)/python -m benchmarks.hourglass_step
+	$(BIN)/python -m benchmarks.scan
+	$(BIN)/python -m benchmarks.localmamba_step
 
 docs: install ## write the generated pages again
 	$(BIN)/python -m sd_core.config.reference docs/reference
