@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sd_core.errors import SdError
 from sd_core.nn.ushape import Level, Merge, TokenMerge, TokenSplit, UShape, halving_merges
 
 Calls = list[tuple[Level, tuple[int, ...], object]]
@@ -54,7 +55,7 @@ def test_blocks_are_passed_down_and_up_and_know_where_they_stand() -> None:
     assert [module.level for module in ushape.block_modules() if isinstance(module, Spy)] == [call[0] for call in calls]
 
 
-@pytest.mark.parametrize("merges", [[(2, 3), (3, 2)], [(4, 9), (1, 2)], [(5, 7), (1, 1)]])
+@pytest.mark.parametrize("merges", [[(2, 3), (3, 2)], [(4, 7), (1, 1)], [(5, 7), (1, 1)]])
 def test_grids_that_nothing_divides_keep_every_token(merges: list[Merge]) -> None:
     """What is padded is cropped at the same side: a token's own gradient reaches it, and it reaches the output."""
     ushape, calls = spied(5, 7, merges)
@@ -65,6 +66,15 @@ def test_grids_that_nothing_divides_keep_every_token(merges: list[Merge]) -> Non
     assert x.grad is not None
     assert bool((x.grad != 0).all())
     assert all(level.rows >= 1 and level.columns >= 1 for level, _, _ in calls)
+
+
+@pytest.mark.parametrize(
+    ("merges", "level"),
+    [([(6, 1), (1, 1)], "6 x 1 .* 5 x 7 .* level 0"), ([(2, 2), (1, 5)], "1 x 5 .* 3 x 4 .* level 1")],
+)
+def test_a_merge_larger_than_its_level_is_refused(merges: list[Merge], level: str) -> None:
+    with pytest.raises(SdError, match=rf"^\[model.extras\] merges: {level}"):
+        spied(5, 7, merges)
 
 
 def test_a_merge_and_its_split_speak_of_the_same_tokens() -> None:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sd_core.errors import SdError
+
 Merge = tuple[int, int]
 """How many rows and columns of tokens become one."""
 
@@ -114,6 +116,7 @@ class UShape(nn.Module):
         merges: Rows and columns that become one, per step down; without it, 2 where an axis is even.
 
     Raises:
+        SdError: A merge is larger than the level that it would merge.
         ValueError: The lists do not belong together, or a factor is below 1.
     """
 
@@ -168,6 +171,11 @@ def _levels(
     levels = [Level(0, widths[0], rows, columns, (float(step[0]), float(step[1])), is_middle=not merges)]
     for index, (width, (m, n)) in enumerate(zip(widths[1:], merges, strict=True), start=1):
         finer = levels[-1]
+        if m > finer.rows or n > finer.columns:
+            raise SdError(
+                f"[model.extras] merges: {m} x {n} is larger than the {finer.rows} x {finer.columns} tokens of level "
+                f"{finer.index} (from 0)"
+            )
         coarse = (finer.step[0] * m, finer.step[1] * n)
         rows, columns = -(-finer.rows // m), -(-finer.columns // n)
         levels.append(Level(index, width, rows, columns, coarse, is_middle=index == len(merges)))
