@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sd_core.plugin import SdError
 from sd_hourglass import neighborhood
@@ -78,6 +79,22 @@ def test_what_is_not_on_cuda_is_for_tiles_anyway(natten: Natten, monkeypatch: py
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert torch.equal(NeighborhoodAttention(6, 9, 7)(*PARTS, 1.0), expected)
     assert not natten.calls
+
+
+@pytest.mark.parametrize(
+    ("dtype", "head_dim", "fits"),
+    [
+        (torch.bfloat16, 64, True),
+        (torch.float32, 24, True),
+        (torch.float64, 64, False),
+        (torch.float32, 12, False),
+        (torch.float32, 8, False),
+    ],
+)
+def test_fused_kernels_get_what_they_take(dtype: torch.dtype, head_dim: int, fits: bool) -> None:
+    with FakeTensorMode():
+        value = torch.empty(1, 6, 9, 2, head_dim, dtype=dtype, device="cuda")
+    assert neighborhood._is_for_fused(value) == fits
 
 
 @pytest.mark.parametrize("backend", ["tiles", "flex", "natten"])

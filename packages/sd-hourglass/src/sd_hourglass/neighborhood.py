@@ -28,8 +28,9 @@ class NeighborhoodAttention(nn.Module):
     """The attention alone, without projections: kernel x kernel tokens, shifted inward at the borders.
 
     "auto" takes, on CUDA, NATTEN's fused kernel where it is installed, else `flex_attention`; elsewhere,
-    and for dtypes that neither knows, tiles. Which one is said in the log, once. A backend that is named
-    is taken on every device, and fails there in its own words if it cannot.
+    and for what neither takes, such as float64 or heads below 16 channels, tiles. Which one is said in
+    the log, once. A backend that is named is taken on every device, and fails there in its own words if
+    it cannot.
 
     Args:
         rows: Of the grid.
@@ -97,8 +98,9 @@ def _fused_backend(window: tuple[int, int]) -> Backend:
 
 
 def _is_for_fused(value: Tensor) -> bool:
+    # Triton multiplies no fewer than 16 channels.
     kernels = (torch.float32, torch.bfloat16, torch.float16)
-    return value.device.type == "cuda" and value.dtype in kernels and value.shape[-1] % 8 == 0
+    return value.device.type == "cuda" and value.dtype in kernels and value.shape[-1] % 8 == 0 and value.shape[-1] >= 16
 
 
 def has_natten() -> bool:
