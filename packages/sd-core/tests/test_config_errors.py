@@ -13,6 +13,8 @@ from sd_core.registry import Registry
 
 Write = Callable[..., str]
 
+NO_BASE = "adapts a trained network, and none is named: set base to a run or checkpoint, or [model] pretrained"
+KINDS = "'cfg', 'autoguidance' or 'rectified_cfg++'"
 HEAD = '[dataset]\nname = "somewhere"\n[model]\nname = "net"\n'
 
 
@@ -45,9 +47,26 @@ def said(file: str, toys: Registry, *overrides: str) -> list[str]:
             "[conditioning]\nqqq = 1",
             "6: [conditioning] qqq: is not a key of [conditioning], which has no keys",
         ),
-        ("[model.lora]\nrank = 1", "5: [model.lora]: adapters are not built yet; remove the table"),
-        ("[model.lora]\nrang = 1", "5: [model.lora]: adapters are not built yet; remove the table"),
-        ("lora = {rank = 4}", "5: [model.lora]: adapters are not built yet; remove the table"),
+        ("[model.lora]\nrank = 1", f"5: [model.lora]: {NO_BASE}"),
+        ("lora = {rank = 4}", f"5: [model.lora]: {NO_BASE}"),
+        ("[model.lora]\nrang = 1", "6: [model.lora] rang: is not a key of [model.lora]; did you mean 'rank'?"),
+        ('[model.lora]\nbase = "runs/base"', None),
+        ('pretrained = "runs/base"\n[model.lora]', None),
+        (
+            '[model.lora]\nbase = "runs/base"\n[optimizer]\nname = "muon"',
+            """8: [optimizer] name: "muon" moves whole matrices, which [model.lora] freezes; use "adamw\"""",
+        ),
+        (
+            '[inference]\nguidance = "autoguidance"',
+            '6: [inference] guidance: "autoguidance" needs guidance_checkpoint, the earlier checkpoint to guide away '
+            "from: a step or a folder",
+        ),
+        ('[inference]\nguidance = "autoguidance"\nguidance_checkpoint = 100', None),
+        ('[inference]\nguidance = "autoguidance"\nguidance_checkpoint = "runs/small"', None),
+        (
+            "[inference]\nguidance_checkpoint = 100",
+            '6: [inference] guidance_checkpoint: belongs to guidance = "autoguidance", not to "cfg"',
+        ),
         ("lora = false", None),
         (
             "[model.extras]\nprediction_type = 'sample'",
@@ -63,7 +82,10 @@ def said(file: str, toys: Registry, *overrides: str) -> list[str]:
         ("[inference]\ncfg_scale = true", "6: [inference] cfg_scale: must be a number, not true"),
         ("[inference]\ncfg_scale = nan", "6: [inference] cfg_scale: must be a finite number, not nan"),
         ("conditioning = 'classes'\n[inference]\ncfg_scale = 2.5", None),
-        ("[inference]\nguidance = 'cgf'", "6: [inference] guidance: must be 'cfg', not 'cgf'; did you mean 'cfg'?"),
+        (
+            "[inference]\nguidance = 'cgf'",
+            f"6: [inference] guidance: must be {KINDS}, not 'cgf'; did you mean 'cfg'?",
+        ),
         ("[inference]\nsampler = 3", "6: [inference] sampler: must be text in quotes, not 3"),
         ("[training]\ndeterministic = 1", "6: [training] deterministic: must be true or false, not 1"),
         ("[dataset.extras]\n", None),

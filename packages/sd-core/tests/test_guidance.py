@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sd_core.config.sections import GuidanceKind
-from sd_core.diffusion.guidance import GUIDANCE, guide
+from sd_core.diffusion.guidance import GUIDANCE, Strength, guide
 
 
 class Constant:
@@ -36,7 +36,7 @@ class Constant:
 )
 def test_cfg_and_what_it_costs(scale: float, t: float, expected: float, evaluations: tuple[int, int]) -> None:
     conditional, unconditional = Constant(3.0), Constant(1.0)
-    velocity = guide("cfg")(conditional, unconditional, scale, (0.2, 0.8))
+    velocity = guide("cfg")(conditional, unconditional, Strength(scale, (0.2, 0.8)))
     result = velocity(torch.zeros(2, 1, 1, 1), t, t - 0.1)
     assert result.flatten().tolist() == [expected, expected]
     assert (conditional.count, unconditional.count) == evaluations
@@ -44,8 +44,8 @@ def test_cfg_and_what_it_costs(scale: float, t: float, expected: float, evaluati
 
 def test_without_a_condition_there_is_nothing_to_guide() -> None:
     alone = Constant(3.0)
-    assert guide("cfg")(alone, None, 1.0, (0.0, 1.0)) is alone
-    assert guide("cfg")(alone, None, 2.0, (0.0, 1.0)) is alone
+    assert guide("cfg")(alone, None, Strength(1.0)) is alone
+    assert guide("cfg")(alone, None, Strength(2.0)) is alone
 
 
 def test_every_kind_that_a_config_may_name_is_there() -> None:

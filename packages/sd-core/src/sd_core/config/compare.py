@@ -19,7 +19,10 @@ MAY_CHANGE: frozenset[Path] = frozenset(
         ("dataset", "eval_batch_size"),
         ("dataset", "num_workers"),
         ("dataset", "test_split"),
+        ("model", "lora", "base"),  # where it lies; that it is the same one is checked by its content
         ("model", "latent_space"),  # says no more than [codec] name, which must match
+        ("codec", "extras", "pretrained"),  # where it lies; that it is the same one is checked by its content
+        ("codec", "extras", "revision"),
         ("training", "epochs"),
         ("training", "max_train_steps"),
         ("training", "checkpoint_interval"),
@@ -37,6 +40,15 @@ MAY_CHANGE: frozenset[Path] = frozenset(
 )
 """Tables and keys that do not enter the computation. Everything else must match, new keys too."""
 
+WHAT_WEIGHTS_MEAN: tuple[Path, ...] = (
+    ("data",),
+    ("codec",),
+    ("model", "name"),
+    ("model", "extras"),
+    ("objective", "name"),
+    ("objective", "prediction_type"),
+)
+"""Tables and keys that weights are made for, whatever their shapes."""
 LIMITS: tuple[Path, ...] = (("training", "epochs"), ("training", "max_train_steps"))
 STEADY_SCHEDULES = frozenset({"constant", "constant_with_warmup"})
 """Learning rates that do not depend on how long the run is."""
@@ -48,6 +60,16 @@ def differences(old: Run, new: Run) -> list[str]:
         f"{written(path)}: the checkpoint has {_shown(before)}, the config says {_shown(after)}"
         for path, before, after in _changes(old, new)
         if not _may_change(path)
+    ]
+
+
+def told_apart(base: Run, run: Run) -> list[str]:
+    """In what the weights of `base` were made for something else than `run`: a line for each key."""
+    return [
+        f"{written(path)} was {_shown(before)} there and is {_shown(after)} here"
+        for path, before, after in _changes(base, run)
+        if any(path[: len(table)] == table for table in WHAT_WEIGHTS_MEAN)
+        and path != ("model", "extras", "cfg_dropout")
     ]
 
 

@@ -27,17 +27,10 @@ def move_cfg_dropout(layers: Layers, say: Say) -> None:
         model["cfg_dropout"] = extras.pop("cfg_dropout")
 
 
-def refuse_lora(layers: Layers, say: Say) -> None:
-    """Nothing reads `[model.lora]` yet: what would do nothing is not accepted."""
-    model = table_at(layers.values, ("model",))
-    if isinstance(model, dict) and model.get("lora", False) is not False:
-        say(("model", "lora"), "adapters are not built yet; remove the table")
-        del model["lora"]
-
-
 def choose_latent_codec(layers: Layers, say: Say) -> None:
-    """Let `latent_space = true` name the codec."""
-    if table_at(layers.values, ("model",)).get("latent_space") is not True:
+    """Let `latent_space = true` name the codec, of the model's own `pretrained` unless it says another."""
+    model = table_at(layers.values, ("model",))
+    if model.get("latent_space") is not True:
         return
     codec = layers.values.setdefault("codec", {})
     if not isinstance(codec, dict):
@@ -48,6 +41,9 @@ def choose_latent_codec(layers: Layers, say: Say) -> None:
             ("model", "latent_space"),
             f'is short for [codec] name = "{LATENT_CODEC}", but [codec] name is "{name}"; keep one of the two',
         )
+    extras = codec.setdefault("extras", {})
+    if isinstance(extras, dict) and "pretrained" not in extras and "pretrained" in model:
+        extras.update({key: model[key] for key in ("pretrained", "revision") if key in model})
 
 
 def choose_eval_strategy(layers: Layers) -> list[str]:
@@ -80,8 +76,34 @@ def check_together(config: RunConfig, say: Say) -> None:
     low, high = config.inference.guidance_interval
     if low > high:
         say(("inference", "guidance_interval"), f"must rise from low to high, not from {low:g} to {high:g}")
+    _check_guidance(config, say)
+    _check_lora(config, say)
     if config.training.eval_strategy == "steps" and config.training.eval_num_steps is None:
         say(("training", "eval_strategy"), '"steps" needs eval_num_steps, the steps between evaluations')
+
+
+def _check_guidance(config: RunConfig, say: Say) -> None:
+    kind, earlier = config.inference.guidance, config.inference.guidance_checkpoint
+    if _from_checkpoint(config) and earlier is None:
+        say(
+            ("inference", "guidance"),
+            f'"{kind}" needs guidance_checkpoint, the earlier checkpoint to guide away from: a step or a folder',
+        )
+    if not _from_checkpoint(config) and earlier is not None:
+        say(("inference", "guidance_checkpoint"), f'belongs to guidance = "autoguidance", not to "{kind}"')
+
+
+def _check_lora(config: RunConfig, say: Say) -> None:
+    lora = config.model.lora
+    if lora is None:
+        return
+    if lora.base is None and config.model.pretrained is None:
+        say(
+            ("model", "lora"),
+            "adapts a trained network, and none is named: set base to a run or checkpoint, or [model] pretrained",
+        )
+    if config.optimizer.name == "muon":
+        say(("optimizer", "name"), '"muon" moves whole matrices, which [model.lora] freezes; use "adamw"')
 
 
 def notices(config: RunConfig, values: dict[str, Any], written: bool) -> list[str]:
@@ -90,18 +112,25 @@ def notices(config: RunConfig, values: dict[str, Any], written: bool) -> list[st
     unconditional, dropout, scale = _is_unconditional(config), config.model.cfg_dropout, config.inference.cfg_scale
     if written and dropout > 0 and unconditional:
         found.append("cfg_dropout does nothing without a conditioning ([model] conditioning)")
-    if scale != 1 and unconditional:
+    if scale != 1 and unconditional and not _from_checkpoint(config):
         found.append(f"cfg_scale = {scale:g} does nothing without a conditioning ([model] conditioning)")
-    if dropout == 0 and scale != 1 and not unconditional:
+    if dropout == 0 and scale != 1 and not unconditional and not _from_checkpoint(config):
         found.append(
             f"cfg_scale = {scale:g} guides away from the null condition, which cfg_dropout = 0 leaves untrained "
             "on labelled examples"
         )
+    if scale == 1 and _from_checkpoint(config):
+        found.append('guidance = "autoguidance" does nothing at cfg_scale = 1')
     if config.model.revision and not config.model.pretrained:
         found.append("[model] revision does nothing without pretrained")
     if config.training.max_train_steps is not None and "epochs" in table_at(values, ("training",)):
         found.append("max_train_steps replaces epochs")
     return found
+
+
+def _from_checkpoint(config: RunConfig) -> bool:
+    """Whether guidance leads away from another checkpoint rather than from the null condition."""
+    return config.inference.guidance == "autoguidance"
 
 
 def _is_unconditional(config: RunConfig) -> bool:

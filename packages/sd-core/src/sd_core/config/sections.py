@@ -11,8 +11,8 @@ from sd_core.options import Options, PredictionType
 Extras = dict[str, Any]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-GuidanceKind = Literal["cfg"]
-"""Kinds of guidance; `sd_core.diffusion.guidance` has a function for each."""
+GuidanceKind = Literal["cfg", "autoguidance", "rectified_cfg++"]
+"""Kinds of guidance; `sd_core.diffusion.guidance` has a rule for each."""
 
 
 class Settings(Options):
@@ -80,16 +80,24 @@ class Dataset(Options):
 
 
 class Lora(Options):
-    """`[model.lora]`: not built yet, and refused until it is: low-rank adapters instead of all weights (Hu 2021)."""
+    """`[model.lora]`: train low-rank adapters of a trained network instead of its weights (Hu 2021)."""
 
+    base: str | None = None
+    """The trained network: the folder of a run or checkpoint of this project; its average, where it kept one, is what
+    gets adapted. Without it, `[model] pretrained`."""
     rank: Positive = 16
     """Rank of the adapters."""
     alpha: Annotated[float, Field(gt=0)] = 16.0
-    """Scale of the adapters."""
-    dropout: Fraction = 0.0
-    """Dropout inside the adapters."""
+    """What an adapter adds is multiplied by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout of an adapter's input."""
+    init: Literal["kaiming", "gaussian"] = "kaiming"
+    """How the first of an adapter's two matrices begins; the second is zero, so that training starts at the base."""
     target_modules: tuple[str, ...] = ()
-    """Names of linear layers; empty takes what the architecture recommends."""
+    """Ends of the names of the layers to adapt; empty takes what the architecture recommends."""
+    train: tuple[str, ...] = ()
+    """Ends of the names of further modules of the network, trained in full. The conditioner and the electrode
+    embedding always are."""
 
 
 class Model(Options):
@@ -98,18 +106,19 @@ class Model(Options):
     name: str
     """An architecture plugin's component."""
     conditioning: str = "none"
-    """A conditioner: "none", "classes", "attributes" or a plugin's; "caption" is not built yet."""
+    """A conditioner: "none", "classes", "attributes", "caption" or a plugin's."""
     pretrained: str | None = None
     """Weights to start from: a run or checkpoint folder of this project. An architecture that loads its own weights
     says in its options what it takes instead."""
     revision: str | None = None
     """Revision on the hub, only for architectures that load from one."""
     latent_space: bool = False
-    """Short for `[codec] name = "vae"`, which is not built yet."""
+    """Short for `[codec] name = "vae"`, with this table's `pretrained` and `revision` unless `[codec.extras]` says
+    others."""
     cfg_dropout: Fraction = 0.1
     """Share of examples that are trained without their condition; written in `[model.extras]`."""
     lora: Lora | None = None
-    """Adapters: not built yet, and refused until they are. Everything is trained."""
+    """Adapters; without the table, everything is trained."""
     extras: Extras = Field(default_factory=dict)
     """Options of the architecture, and `cfg_dropout`."""
 
@@ -118,7 +127,7 @@ class Codec(Options):
     """`[codec]`: the latent space."""
 
     name: str = "none"
-    """"none" or a plugin's; "vae" is not built yet."""
+    """"none", "vae" or a plugin's."""
     extras: Extras = Field(default_factory=dict)
     """Options of the codec."""
 
@@ -243,11 +252,19 @@ class Inference(Options):
     shift: Annotated[float, Field(gt=0)] = 1.0
     """Time shift of the step grid; 1 leaves it uniform."""
     cfg_scale: Annotated[float, Field(ge=0)] = 1.0
-    """Guidance scale; 1 is no guidance and costs one evaluation. Other scales need a conditioning."""
+    """Guidance scale; 1 is no guidance and costs one network evaluation per velocity. Other scales need a
+    conditioning, or "autoguidance"."""
     guidance: GuidanceKind = "cfg"
-    """Kind of guidance: "cfg" is classifier-free (Ho and Salimans 2022)."""
+    """Kind of guidance: "cfg" is classifier-free (Ho and Salimans 2022; two evaluations), "autoguidance" guides away
+    from an earlier checkpoint and needs no conditioning (Karras 2024; two, one of them in that checkpoint's network),
+    "rectified_cfg++" corrects half a step ahead (Saini 2025; three)."""
+    guidance_checkpoint: Annotated[int, Field(ge=1)] | str | None = None
+    """For "autoguidance", the worse version to guide away from: a step (the checkpoint of that step beside the one that
+    is sampled from), or the folder of a run or checkpoint trained on the same view of the same data."""
     guidance_interval: tuple[Fraction, Fraction] = (0.0, 1.0)
     """Times [low, high] between which guidance acts (Kynkaanniemi 2024)."""
+    guidance_exponent: Annotated[float, Field(ge=0)] = 0.0
+    """The scale's excess over 1 is multiplied by (1 - t) to this power; 0 keeps it constant."""
     ema: float | None = None
     """Which average to sample from: a profile's width, or the decay; without it the first one."""
     batch_size: Positive = 32

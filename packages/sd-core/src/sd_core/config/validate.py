@@ -81,7 +81,6 @@ class _Validation:
         self._check_leaves(self.values, ())
         written = "cfg_dropout" in table_at(self.values, ("model", "extras"))
         rules.move_cfg_dropout(self.layers, self.say)
-        rules.refuse_lora(self.layers, self.say)
         rules.choose_latent_codec(self.layers, self.say)
         self.notices += rules.choose_eval_strategy(self.layers)
         # First look: the names, and the option classes they lead to.

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sd_core.config.read import Run
 from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly, Geometry, assemble
+from sd_core.run.lora import adapt
 from sd_core.run.setup import autocast
 from sd_core.task import Labels, LabelSpace
 
@@ -55,6 +56,8 @@ def measure(run: Run, registry: Registry, geometry: Geometry, labels: LabelSpace
     """Cost of the network that a run describes, for this geometry and these labels."""
     with FakeTensorMode(allow_non_fake_inputs=True):
         assembly = assemble(run, registry, geometry, labels)
+        if run.config.model.lora is not None:
+            adapt(assembly.network, run.config.model.lora, seed=0)
         if run.config.training.gradient_checkpointing:
             assembly.network.checkpoint_blocks()
         one, _ = _saved_bytes(run, assembly, labels, 1)

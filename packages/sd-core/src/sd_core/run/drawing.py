@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from sd_core.config import sections
-from sd_core.diffusion.guidance import guide
+from sd_core.diffusion.guidance import Strength, guide
 from sd_core.protocols import Sampler
 from sd_core.run.assemble import Assembly
 from sd_core.run.randomness import Stream, normal
 from sd_core.task import Labels
+
+if TYPE_CHECKING:
+    from sd_core.protocols import Velocity
 
 
 @dataclass(frozen=True)
@@ -26,26 +30,37 @@ class Drawer:
     inference: sections.Inference
     device: torch.device
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    earlier: Assembly | None = None
+    """What autoguidance leads away from; without it that kind does nothing."""
 
     @torch.no_grad()
     def examples(self, positions: Tensor, labels: Labels, part: Tensor | None) -> Tensor:
         """x0 (B, *representation.shape) for these example numbers (B,) int64."""
         shape = tuple(self.assembly.task.shape)
         noise = normal(self.inference.seed, Stream.SAMPLE, positions.to(self.device), shape)
-        conditional = self._velocity(labels, part, None)
-        emits = self.assembly.network.conditioner.emits
-        everything = torch.ones(len(positions), dtype=torch.bool, device=self.device)
-        unconditional = self._velocity(labels, part, everything) if emits.needs else None
-        inference = self.inference
-        velocity = guide(inference.guidance)(
-            conditional, unconditional, inference.cfg_scale, inference.guidance_interval
-        )
+        settings = self.inference
+        guidance = guide(settings.guidance)
+        references = {"null": self._null, "earlier": self._earlier}
+        reference = references[guidance.reference](labels, part, len(positions))
+        strength = Strength(settings.cfg_scale, settings.guidance_interval, settings.guidance_exponent)
+        velocity = guidance(self._velocity(self.assembly, labels, part), reference, strength)
         return self.assembly.codec.decode(self.sampler(velocity, noise))
 
+    def _null(self, labels: Labels, part: Tensor | None, count: int) -> Velocity | None:
+        """The model under the null condition; None when it takes no condition."""
+        if not self.assembly.network.conditioner.emits.needs:
+            return None
+        everything = torch.ones(count, dtype=torch.bool, device=self.device)
+        return self._velocity(self.assembly, labels, part, everything)
+
+    def _earlier(self, labels: Labels, part: Tensor | None, _count: int) -> Velocity | None:
+        """The earlier model under the same condition."""
+        return None if self.earlier is None else self._velocity(self.earlier, labels, part)
+
     def _velocity(
-        self, labels: Labels, part: Tensor | None, dropped: Tensor | None
-    ) -> Callable[[Tensor, float, float], Tensor]:
-        network, objective = self.assembly.network, self.assembly.objective
+        self, assembly: Assembly, labels: Labels, part: Tensor | None, dropped: Tensor | None = None
+    ) -> Velocity:
+        network, objective = assembly.network, assembly.objective
 
         def denoise(x: Tensor, t: Tensor) -> Tensor:
             with self.autocast():

@@ -63,7 +63,7 @@ def _network(run: Run, cost: Cost) -> Iterator[str]:
     batch = run.config.dataset.batch_size
     tokens = "" if cost.tokens is None else f", {cost.tokens} tokens"
     yield f"network      {run.config.model.name} on {cost.shape}{tokens}"
-    yield f"parameters   {cost.parameters:,} ({cost.trainable:,} trained)"
+    yield f"parameters   {cost.parameters:,} ({cost.trainable:,} trained, {cost.trainable / cost.parameters:.2%})"
     work = cost.flops / 1e9
     yield f"work         {work:,.1f} GFLOP per example, {work * batch / 1e3:,.2f} TFLOP per micro-batch"
     yield (

@@ -91,7 +91,7 @@ def evaluate(
 
     # The model.
     count = count or config.evaluation.num_samples
-    with counting("drawing windows", count) as tick, _counted(loaded.assembly.network) as rows:
+    with counting("drawing windows", count) as tick, _counted(_networks(loaded)) as rows:
         generated = generate(loaded, count, tick=tick)
     evaluations = rows[0] / (count * loaded.assembly.representation.parts)
 
@@ -145,19 +145,26 @@ def _refuse_other_windows(made: SignalInfo, there: SignalInfo, where: str) -> No
         )
 
 
+def _networks(loaded: LoadedRun) -> list[nn.Module]:
+    """Every network that drawing evaluates."""
+    earlier = [] if loaded.earlier is None else [loaded.earlier.network]
+    return [loaded.assembly.network, *earlier]
+
+
 @contextmanager
-def _counted(network: nn.Module) -> Iterator[list[int]]:
-    """Counts the examples that pass through the network, guidance included."""
+def _counted(networks: Sequence[nn.Module]) -> Iterator[list[int]]:
+    """Counts the examples that pass through the networks, guidance included."""
     rows = [0]
 
     def count(_module: nn.Module, _arguments: Any, output: Tensor) -> None:
         rows[0] += len(output)
 
-    handle = network.register_forward_hook(count)
+    handles = [network.register_forward_hook(count) for network in networks]
     try:
         yield rows
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def _card(loaded: LoadedRun, real: Windows, train: Windows, count: int, evaluations: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ not averaged, not clipped and not saved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -40,6 +40,8 @@ class Network(nn.Module):
         self.part_embedding = nn.Embedding(parts, width) if parts > 1 else None
         if self.part_embedding is not None:
             nn.init.normal_(self.part_embedding.weight, std=0.02)
+        self.frozen: frozenset[str] = frozenset()
+        """Names in the state dict that stay as in the base that adapters stand on; see `sd_core.run.lora`."""
 
     def forward(
         self,
@@ -74,6 +76,22 @@ class Network(nn.Module):
             vector=embedded if condition.vector is None else condition.vector + embedded,
             tokens=condition.tokens,
         )
+
+    def own_state(self) -> dict[str, Tensor]:
+        """What a checkpoint stores: everything, or with adapters what is not the base's."""
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in self.frozen}
+
+    def base_state(self) -> dict[str, Tensor]:
+        """What adapters stand on; nothing in a network without adapters."""
+        return {name: tensor for name, tensor in self.state_dict().items() if name in self.frozen}
+
+    def load_own(self, weights: Mapping[str, Tensor]) -> None:
+        """Take back what `own_state` gave.
+
+        Raises:
+            RuntimeError: a tensor is missing, unknown or of another shape.
+        """
+        self.load_state_dict({**self.base_state(), **weights})
 
     def parameter_roles(self) -> dict[str, str]:
         """Role of every trainable parameter: "matrix", "embedding", "mapping" or "vector".

@@ -14,11 +14,14 @@ from sd_core.run.assemble import Assembly
 from sd_core.run.checkpoint import newest
 from sd_core.run.state import MODEL
 
+VERSIONS = "plugins.json beside the weights names the versions of the plugins that made them"
+
 
 def start_weights(run: Run, assembly: Assembly) -> None:
     """Load the network of the run or checkpoint that `[model] pretrained` names, if any.
 
-    An architecture whose options have a field `pretrained` loads its own and is left alone.
+    An architecture whose options have a field `pretrained` loads its own and is left alone. So is a network that
+    gets adapters: `sd_core.run.base` loads what they stand on.
 
     Raises:
         SdError: it is not a folder on this disk, a revision is asked for, nothing is there, or its tensors
@@ -26,7 +29,7 @@ def start_weights(run: Run, assembly: Assembly) -> None:
     """
     model = run.config.model
     source = model.pretrained
-    if source is None or "pretrained" in type(run.options["architectures"]).model_fields:
+    if source is None or loads_itself(run) or model.lora is not None:
         return
     if not Path(source).is_dir():
         raise SdError(
@@ -43,13 +46,19 @@ def start_weights(run: Run, assembly: Assembly) -> None:
     assembly.network.load_state_dict(weights)
 
 
-def refuse_misfit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str) -> None:
+def loads_itself(run: Run) -> bool:
+    """Whether the architecture reads `[model] pretrained` on its own."""
+    return "pretrained" in type(run.options["architectures"]).model_fields
+
+
+def refuse_misfit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str, remedy: str = VERSIONS) -> None:
     """Check that stored tensors have the names and shapes of a network's.
 
     Args:
         own: The network's `state_dict`.
         weights: What is to be loaded.
         where: What the sentence calls the weights, such as "checkpoint runs/demo/checkpoint-100".
+        remedy: How the sentence ends.
 
     Raises:
         SdError: some are missing, unknown or of another shape; the first is named.
@@ -58,8 +67,7 @@ def refuse_misfit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], wher
     if wrong:
         raise SdError(
             f"{where} does not fit this network: {len(wrong)} tensors differ, first {wrong[0]!r} "
-            f"({_told(weights, wrong[0])} there, {_told(own, wrong[0])} here); "
-            "plugins.json beside the weights names the versions of the plugins that made them"
+            f"({_told(weights, wrong[0])} there, {_told(own, wrong[0])} here); {remedy}"
         )
 
 

@@ -10,21 +10,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from sd_core.config.read import Run, read_resolved
 from sd_core.errors import SdError
 from sd_core.registry import Registry, discover
-from sd_core.run.assemble import Assembly, assemble, build_sampler
+from sd_core.run.assemble import Assembly, build_sampler
 from sd_core.run.checkpoint import MANIFEST, newest, step_of
 from sd_core.run.drawing import Drawer
+from sd_core.run.earlier import load_earlier
+from sd_core.run.loading import chosen_average, load_assembly
 from sd_core.run.opening import open_data
-from sd_core.run.pretrained import refuse_misfit
 from sd_core.run.randomness import Stream, words
 from sd_core.run.setup import autocast, cpu_has_bf16
-from sd_core.run.state import MODEL, average_file
-from sd_core.run.stored import RUN, TaskCard, labels_from_examples, load_representation, read_card
+from sd_core.run.stored import RUN, TaskCard, labels_from_examples, read_card
 from sd_core.task import SignalInfo, Windows
 from sd_core.windows.reading import PictureSet, WindowSet
 
@@ -47,6 +46,8 @@ class LoadedRun:
     device: torch.device
     ema: str | None
     """Name of the average whose weights are in use; None for the raw weights."""
+    earlier: Assembly | None = None
+    """What autoguidance leads away from."""
 
     @property
     def info(self) -> SignalInfo:
@@ -75,24 +76,28 @@ def load_run(source: Path, overrides: Sequence[str] = (), *, registry: Registry 
 
     Raises:
         SdError: nothing intact is there, its weights do not fit the network that the installed plugins make
-            of its config, or an average that the run did not keep is asked for.
+            of its config, an average that the run did not keep is asked for, the base of a LoRA run is not there,
+            or `[inference] guidance_checkpoint` cannot guide it.
     """
     registry = registry or discover()
     checkpoint = newest(source)
     run = read_resolved(checkpoint / RUN, overrides, registry)
     card = read_card(checkpoint)
-    assembly = assemble(run, registry, card.geometry, card.labels)
-    load_representation(checkpoint, assembly)
-    ema = chosen_average(run, checkpoint)
-    weights = load_file(checkpoint / MODEL)
-    if ema is not None:
-        weights.update(load_file(checkpoint / average_file(ema)))
-    refuse_misfit(assembly.network.state_dict(), weights, f"checkpoint {checkpoint}")
-    assembly.network.load_state_dict(weights)
-    assembly.network.eval()
+    assembly = load_assembly(run, checkpoint, card, registry)
+    earlier = load_earlier(run, checkpoint, assembly, card, registry)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_float32_matmul_precision(run.config.training.matmul_precision)
-    return LoadedRun(run, checkpoint, run_dir_of(source), registry, assembly.to(device), card, device, ema)
+    return LoadedRun(
+        run=run,
+        checkpoint=checkpoint,
+        run_dir=run_dir_of(source),
+        registry=registry,
+        assembly=assembly.to(device),
+        card=card,
+        device=device,
+        ema=chosen_average(run, checkpoint),
+        earlier=None if earlier is None else earlier.to(device),
+    )
 
 
 def run_dir_of(source: Path) -> Path:
@@ -104,19 +109,6 @@ def run_dir_of(source: Path) -> Path:
     if not source.is_dir():
         raise SdError(f"there is no run or checkpoint at {source}")
     return source.parent if (source / MANIFEST).is_file() and (source.parent / RUN).is_file() else source
-
-
-def chosen_average(run: Run, checkpoint: Path) -> str | None:
-    """Name of the average to sample from: `[inference] ema`, or the first that training kept."""
-    training, wanted = run.config.training, run.config.inference.ema
-    kept = [training.ema_decay] if training.ema_decay is not None else list(training.ema_profiles)
-    if wanted is None:
-        return f"{kept[0]:g}" if kept else None
-    name = f"{wanted:g}"
-    if not (checkpoint / average_file(name)).is_file():
-        there = ", ".join(f"{value:g}" for value in kept) or "none"
-        raise SdError(f"inference.ema = {name}: {checkpoint} keeps no such average; there: {there}")
-    return name
 
 
 def generate(loaded: LoadedRun, count: int, *, seed: int | None = None, tick: Tick | None = None) -> Windows:
@@ -153,6 +145,7 @@ def _drawer(loaded: LoadedRun, seed: int | None) -> Drawer:
         inference,
         loaded.device,
         autocast(loaded.device, precision),
+        loaded.earlier,
     )
 
 

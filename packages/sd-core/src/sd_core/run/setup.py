@@ -19,6 +19,7 @@ from sd_core.config.read import Run
 from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly, build_sampler
+from sd_core.run.base import BaseCard
 from sd_core.run.drawing import Drawer
 from sd_core.run.ema import Averages
 from sd_core.run.guard import Guard
@@ -113,6 +114,7 @@ def build_trainer(
     accelerator: Accelerator,
     data: OpenData,
     assembly: Assembly,
+    base: BaseCard | None,
     total: int,
     output_dir: Path,
 ) -> Trainer:
@@ -136,7 +138,7 @@ def build_trainer(
         shares=shares,
         guard=Guard(accelerator, inner),
         previews=_previews(run, registry, accelerator, data, assembly),
-        story=Story(run.to_toml(), registry.versions(), card_of(data.train, data.geometry, data.labels)),
+        story=Story(run.to_toml(), registry.versions(), card_of(data.train, data.geometry, data.labels), base),
         output_dir=output_dir,
     )
 
@@ -162,6 +164,8 @@ def _previews(run: Run, registry: Registry, accelerator: Accelerator, data: Open
     )
     held_out = None
     if config.training.eval_strategy != "no":
+        if config.inference.guidance_checkpoint is not None:
+            _log.warning("pictures during the training are drawn without guidance: its reference is another checkpoint")
         split = with_parts(data.split(config.dataset.val_split), assembly.representation.parts)
         held_out = HeldOut(
             split, config.training.eval_num_examples, config.training.seed, config.dataset.eval_batch_size

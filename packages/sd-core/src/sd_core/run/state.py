@@ -50,7 +50,7 @@ class TrainState:
 
     def save(self, folder: Path) -> None:
         """Write the state's files into an existing folder."""
-        write_tensors(folder / MODEL, self.network.state_dict())
+        write_tensors(folder / MODEL, self.network.own_state())
         for average in self.averages.all:
             write_tensors(folder / average_file(average.name), average.state())
         scaler = None if self.scaler is None else self.scaler.state_dict()
@@ -64,7 +64,7 @@ class TrainState:
         """Take back what `save` wrote; the folder has been verified."""
         stored_progress = Progress(**json.loads((folder / TRAINER).read_text(encoding="utf-8")))
         check_same_stride(stored_progress.samples_per_step, self.progress.samples_per_step)
-        self.network.load_state_dict(load_file(folder / MODEL))
+        self.network.load_own(load_file(folder / MODEL))
         for average in self.averages.all:
             average.load(load_file(folder / average_file(average.name)))
         stored = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)

@@ -6,17 +6,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sd_core.config.read import Run
 from sd_core.run.assemble import Assembly, Geometry
 from sd_core.run.data import Split
+from sd_core.run.latents import refuse_other_latent_space, write_latent_space
 from sd_core.run.state import write_tensors
 from sd_core.task import GridShape, Labels, LabelSpace, SignalInfo
+
+if TYPE_CHECKING:
+    from sd_core.run.base import BaseCard
 
 RUN = "run.toml"
 PLUGINS = "plugins.json"
@@ -99,6 +104,8 @@ class Story:
     run_toml: str
     plugins: Mapping[str, str]
     card: TaskCard
+    base: BaseCard | None = None
+    """What the adapters stand on, in a LoRA run."""
 
     def write_run_files(self, folder: Path) -> None:
         """run.toml and plugins.json."""
@@ -109,11 +116,26 @@ class Story:
         """Everything that loading needs besides the training state."""
         self.write_run_files(folder)
         (folder / TASK).write_text(self.card.to_json(), encoding="utf-8")
+        if self.base is not None:
+            self.base.write(folder)
         write_tensors(folder / REPRESENTATION, assembly.representation.state_dict())
+        write_latent_space(folder, assembly.codec)
+
+
+def kept_averages(run: Run) -> list[str]:
+    """Names of the averages that a training keeps, the first one to sample from."""
+    training = run.config.training
+    widths = [training.ema_decay] if training.ema_decay is not None else training.ema_profiles
+    return [f"{width:g}" for width in widths]
 
 
 def load_representation(folder: Path, assembly: Assembly) -> None:
-    """Take back the statistics that the run was trained with."""
+    """Take back the statistics that the run was trained with.
+
+    Raises:
+        SdError: the codec is not the one that the run was trained with.
+    """
+    refuse_other_latent_space(folder, assembly.codec)
     cast(nn.Module, assembly.representation).load_state_dict(load_file(folder / REPRESENTATION))
 
 

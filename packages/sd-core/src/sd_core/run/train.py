@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sd_core.config import sections
 from sd_core.config.read import Run
 from sd_core.registry import Registry, discover
 from sd_core.run.assemble import assemble
+from sd_core.run.base import lay_base
 from sd_core.run.checkpoint import set_aside_later
 from sd_core.run.console import Bar
 from sd_core.run.data import training_batches
 from sd_core.run.disk import disk_errors
 from sd_core.run.interrupt import StopRequest, stop_on_signal
+from sd_core.run.latents import keep_latents
 from sd_core.run.logs import JsonLines
+from sd_core.run.lora import share
 from sd_core.run.opening import OpenData, open_data, with_parts
 from sd_core.run.pretrained import start_weights
 from sd_core.run.setup import build_accelerator, build_trainer
@@ -59,7 +62,9 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
         start_weights(run, assembly)
     else:
         load_representation(checkpoint, assembly)
+    base = lay_base(run, assembly, registry, checkpoint)
     assembly.to(accelerator.device)
+    data = replace(data, train=keep_latents(run, registry, data.train, assembly, accelerator.device))
 
     # the state that moves from step to step
     stream = SampleStream(
@@ -67,7 +72,14 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
     )
     total = total_steps(options, stream.epoch_size, run.config.dataset.batch_size * accelerator.num_processes)
     trainer = build_trainer(
-        run, registry, accelerator=accelerator, data=data, assembly=assembly, total=total, output_dir=output_dir
+        run,
+        registry,
+        accelerator=accelerator,
+        data=data,
+        assembly=assembly,
+        base=base,
+        total=total,
+        output_dir=output_dir,
     )
     if checkpoint is not None:
         trainer.load(checkpoint)
@@ -79,6 +91,8 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
     # steps until done, or until told to stop
     with stop_on_signal() as request:
         trainer.watchers = open_watchers(run, registry, trainer, total, checkpoint)
+        if trainer.watchers is not None and base is not None:
+            trainer.watchers.bar.say(share(assembly.network))
         try:
             run_steps(trainer, data, stream, workers=run.config.dataset.num_workers, total=total, request=request)
         finally:

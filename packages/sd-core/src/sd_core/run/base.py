@@ -1,0 +1,192 @@
+"""The trained network that adapters stand on: found, loaded, and recognised by its content.
+
+A checkpoint of a LoRA run holds what was trained and, in `base.json`, where the rest comes from and its
+hash. Whoever loads it needs the same base; another one is refused, wherever it lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sd_core.config.compare import told_apart
+from sd_core.config.read import Run, read_resolved
+from sd_core.errors import SdError
+from sd_core.registry import Registry
+from sd_core.run.assemble import Assembly
+from sd_core.run.checkpoint import newest, verified
+from sd_core.run.lora import PUT_AWAY, adapt
+from sd_core.run.network import Network
+from sd_core.run.pretrained import loads_itself, refuse_misfit
+from sd_core.run.randomness import torch_seed
+from sd_core.run.state import MODEL, average_file
+from sd_core.run.stored import RUN, kept_averages
+
+BASE = "base.json"
+_SEED_STEP = 2**40
+"""Stands for "before the first step" where the adapters' first weights are seeded."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BaseCard:
+    """Which weights a LoRA run stands on."""
+
+    source: str
+    """As the config names it: a folder or a hub id."""
+    revision: str | None
+    folder: str | None
+    """Where it was found, absolute, when it is a checkpoint of this project."""
+    checkpoint: str | None
+    """Name of that checkpoint, such as "checkpoint-1000"."""
+    average: str | None
+    """Name of the average that was taken; None for the raw weights."""
+    sha256: str
+    """Of the frozen tensors; see `content_hash`."""
+    tensors: int
+    bytes: int
+
+    def write(self, folder: Path) -> None:
+        """Write `base.json`."""
+        (folder / BASE).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+
+
+def read_base(checkpoint: Path) -> BaseCard:
+    """The card in a checkpoint of a LoRA run."""
+    return BaseCard(**json.loads((checkpoint / BASE).read_text(encoding="utf-8")))
+
+
+def lay_base(run: Run, assembly: Assembly, registry: Registry, checkpoint: Path | None = None) -> BaseCard | None:
+    """Load the base and put adapters on it, where the config has `[model.lora]`; what it returns says which base.
+
+    Args:
+        run: The config.
+        assembly: Newly assembled; its network is changed.
+        registry: The plugins, to read the base's config.
+        checkpoint: Of this LoRA run, when its adapters are loaded next: the base must be the one they were trained on.
+
+    Raises:
+        SdError: the base is not there, does not fit, or is another one than that of `checkpoint`.
+    """
+    model = run.config.model
+    if model.lora is None:
+        return None
+    before = None if checkpoint is None else read_base(checkpoint)
+    found = _find(run, before)
+    average = None if found is None else _load(run, registry, assembly.network, found)
+    adapt(assembly.network, model.lora, torch_seed(run.config.training.seed, _SEED_STEP))
+    frozen = assembly.network.base_state()
+    card = BaseCard(
+        source=model.lora.base or str(model.pretrained),
+        revision=model.revision,
+        folder=None if found is None else str(found.resolve()),
+        checkpoint=None if found is None else found.name,
+        average=average,
+        sha256=content_hash(frozen),
+        tensors=len(frozen),
+        bytes=sum(tensor.nbytes for tensor in frozen.values()),
+    )
+    if before is not None and before.sha256 != card.sha256:
+        raise SdError(
+            f"{_key(run)} = {card.source!r} holds other weights than those that {checkpoint} was trained on "
+            f"(sha256 {card.sha256[:12]} here, {before.sha256[:12]} there): bring the base back, or name where it is "
+            f"with --set {_key(run)}=FOLDER"
+        )
+    return card
+
+
+def _key(run: Run) -> str:
+    lora = run.config.model.lora
+    return "model.lora.base" if lora is not None and lora.base is not None else "model.pretrained"
+
+
+def _find(run: Run, before: BaseCard | None) -> Path | None:
+    """The base's checkpoint folder; None where the architecture has loaded its own.
+
+    A run directory stands for the checkpoint that was its newest when the adapters were begun.
+    """
+    model = run.config.model
+    assert model.lora is not None
+    if model.lora.base is None and loads_itself(run):
+        return None
+    if model.lora.base is not None and model.pretrained is not None and not loads_itself(run):
+        raise SdError("model.pretrained and model.lora.base both name a base; keep one of the two")
+    source = Path(model.lora.base or str(model.pretrained))
+    if before is not None:
+        for place in (source / str(before.checkpoint), source, Path(str(before.folder))):
+            if place.name == before.checkpoint and place.is_dir():
+                return verified(place)
+    if not source.is_dir():
+        raise SdError(
+            f"{_key(run)} = {str(source)!r} is not a folder here: adapters need the run or checkpoint that they were "
+            f"trained on; name where it is with --set {_key(run)}=FOLDER"
+        )
+    return newest(source)
+
+
+def _load(run: Run, registry: Registry, network: Network, checkpoint: Path) -> str | None:
+    """Fill the network with the base's weights, averaged where it kept averages; returns the average's name.
+
+    What a training continues is the raw weights, but what stays as it is should be what one would sample from.
+    """
+    where = f"{_key(run)}: {checkpoint}"
+    base = read_resolved(checkpoint / RUN, registry=registry)
+    if base.config.model.lora is not None:
+        raise SdError(f"{where} holds adapters itself; name the base of that run, or train it in full")
+    for difference in told_apart(base, run):
+        _log.warning("the base differs from this run: %s", difference)
+    weights = load_file(checkpoint / MODEL)
+    averages = kept_averages(base)
+    if averages:
+        weights.update(load_file(checkpoint / average_file(averages[0])))
+    take(network, weights, run.config.model.lora.train if run.config.model.lora else (), where)
+    return averages[0] if averages else None
+
+
+def take(network: Network, weights: Mapping[str, Tensor], train: tuple[str, ...], where: str) -> None:
+    """Take what is to be frozen, all of it, and of what is trained whatever fits.
+
+    The conditioner and the modules in `train` may be new to the base: they start from their own initial weights.
+
+    Raises:
+        SdError: something that would be frozen is not in the base, or the base has more than this network.
+    """
+    own = network.state_dict()
+    pattern = tuple(f".{end}." for end in train)
+
+    def is_frozen(name: str) -> bool:
+        return name.startswith("denoiser.") and not any(part in name for part in pattern)
+
+    needed = {name: tensor for name, tensor in own.items() if is_frozen(name)}
+    there = {name: tensor for name, tensor in weights.items() if is_frozen(name)}
+    refuse_misfit(needed, there, where, remedy="modules that the base lacks can be named in model.lora.train")
+    fitting = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
+    network.load_state_dict(fitting, strict=False)
+
+
+def content_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes, whatever the order; layers under their name in the plain network."""
+    with ThreadPoolExecutor() as pool:  # hashlib lets go of the interpreter: 10 GB take seconds
+        digests = dict(zip(map(_plain, tensors), pool.map(_digest, tensors.values()), strict=True))
+    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _plain(name: str) -> str:
+    return name.replace(f"{PUT_AWAY}.", ".")
+
+
+def _digest(tensor: Tensor) -> str:
+    values = tensor.detach().cpu().contiguous()
+    told = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}\n".encode())
+    told.update(values.reshape(-1).view(torch.uint8).numpy().data)
+    return told.hexdigest()
