@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sd_core.plugin import SdError
+from sd_core.plugin import GridShape, SdError, Task
+from sd_localmamba.model import LocalMamba
+from sd_localmamba.options import LocalMambaOptions
 from sd_localmamba.scan import building, choice, mamba
 from sd_localmamba.scan.choice import choose
 from sd_localmamba.scan.definition import scan_by_definition
@@ -119,6 +121,29 @@ def test_unknown_and_misplaced_backends_are_refused_by_name() -> None:
         scan_tokens(*inputs(), backend="triton")
 
 
+def test_a_backend_that_cannot_run_here_is_refused_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(backend: str) -> LocalMamba:
+        options = {"depths": [1], "widths": [16], "mapping_width": 16, "scan_backend": backend}
+        return LocalMamba(LocalMambaOptions.model_validate(options), Task(GridShape(1, 4, 4)))
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for backend in ("triton", "mamba_ssm"):
+        with pytest.raises(SdError, match=rf"scan_backend: '{backend}' needs CUDA.*choose 'auto'"):
+            build(backend)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(choice, "MAMBA_IS_INSTALLED", False)
+    with pytest.raises(SdError, match=r"sd-localmamba\[mamba\]"):
+        build("mamba_ssm")
+    monkeypatch.setattr(choice, "find_spec", lambda _: None)
+    with pytest.raises(SdError, match="triton is not installed"):
+        build("triton")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(SdError, match="no C compiler"):
+        build("compiled")
+    build("torch")
+    build("auto")
+
+
 def published(  # noqa: PLR0917  as published
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Any = None, **named: Any
 ) -> Tensor:
@@ -160,6 +185,8 @@ def test_mamba_is_taken_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not takes_mamba("auto", "cpu", torch.float32, 16)
     assert not takes_mamba("auto", "cuda", torch.float64, 16)
     assert not takes_mamba("auto", "cuda", torch.float32, 257)
+    with pytest.raises(SdError, match="d_state up to 256, not 257"):
+        takes_mamba("mamba_ssm", "cuda", torch.float32, 257)
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
     assert not takes_mamba(*fitting)
 

@@ -19,6 +19,7 @@ from sd_core.plugin import Task
 from sd_localmamba.block import Block
 from sd_localmamba.options import LocalMambaOptions, default_patch
 from sd_localmamba.pooling import TokenPooling
+from sd_localmamba.scan.selective import require_backend
 from sd_localmamba.ss2d import SS2D
 
 SCAN_LAYERS = ("ss2d.in_proj", "ss2d.out_proj")
@@ -33,11 +34,12 @@ class LocalMamba(nn.Module):
     block. The output starts at zero.
 
     Raises:
-        SdError: `patch_size` does not fit the grid.
+        SdError: `patch_size` does not fit the grid, or `scan_backend` cannot run here.
     """
 
     def __init__(self, options: LocalMambaOptions, task: Task) -> None:
         super().__init__()
+        require_backend(options.scan_backend, options.d_state)
         width = options.widths[0]
         self.patches = Patches.of(task.shape, options.patch_size or default_patch(task.shape))
         self.prediction_hint = "sample" if 4 * self.patches.values >= width else "vector_field"

@@ -13,15 +13,18 @@ from torch import Tensor
 from sd_core.plugin import SdError
 from sd_localmamba.scan import choice
 
+_MOST_STATES = 256
+"""That the kernels were compiled for."""
+
 _log = logging.getLogger(__name__)
 
 
 def takes_mamba(backend: str, device: str, dtype: torch.dtype, states: int) -> bool:
     """Whether mamba-ssm's kernels do the scan.
 
-    "auto" leaves them out where they are not installed or do not import, for float64 and for more than 256
-    states, which they do not take, where deterministic algorithms are asked for, since they add up gradients in
-    any order, and inside `torch.compile`, which would have to stop at them.
+    "auto" leaves them out where they are not installed or do not import, for float64 and for more states than
+    they take, where deterministic algorithms are asked for, since they add up gradients in any order, and inside
+    `torch.compile`, which would have to stop at them.
 
     Raises:
         SdError: the backend is unknown, or mamba-ssm is asked for by name and cannot be had.
@@ -30,6 +33,8 @@ def takes_mamba(backend: str, device: str, dtype: torch.dtype, states: int) -> b
     if backend == "mamba_ssm":
         if dtype == torch.float64:
             raise SdError("scan backend 'mamba_ssm' does not work in float64; choose 'auto'")
+        if states > _MOST_STATES:
+            raise SdError(f"scan backend 'mamba_ssm' takes d_state up to {_MOST_STATES}, not {states}; choose 'auto'")
         if not choice.MAMBA_IS_INSTALLED:
             raise SdError(
                 "scan backend 'mamba_ssm' is not installed: pip install 'sd-localmamba[mamba]', or choose 'auto'"
@@ -39,7 +44,7 @@ def takes_mamba(backend: str, device: str, dtype: torch.dtype, states: int) -> b
         return True
     if backend != "auto" or device != "cuda" or not choice.MAMBA_IS_INSTALLED or torch.compiler.is_compiling():
         return False
-    fits = dtype == torch.float32 and states <= 256 and not torch.are_deterministic_algorithms_enabled()
+    fits = dtype == torch.float32 and states <= _MOST_STATES and not torch.are_deterministic_algorithms_enabled()
     return fits and _published() is not None
 
 

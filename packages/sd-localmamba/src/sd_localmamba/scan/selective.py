@@ -12,7 +12,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sd_localmamba.scan import mamba, operators  # noqa: F401  the latter registers the operator called below
+from sd_core.plugin import SdError
+from sd_localmamba.scan import choice, mamba, operators  # the last registers the operator called below
+
+
+def require_backend(backend: str, states: int) -> None:
+    """Refuse what this machine cannot run, before anything is computed; "auto" always finds something.
+
+    Args:
+        backend: As for `scan_tokens`.
+        states: N, per channel.
+
+    Raises:
+        SdError: It names what is missing.
+    """
+    if backend == "auto":
+        return
+    device = choice.DEVICES.get(backend, "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SdError(f"[model.extras] scan_backend: '{backend}' needs CUDA, which is not here; choose 'auto'")
+    if not mamba.takes_mamba(backend, device, torch.float32, states):
+        choice.choose(backend, device, torch.float32, operators.chunk_length(torch.device(device)))
 
 
 def scan_tokens(  # noqa: PLR0917  the order of the literature
