@@ -58,6 +58,12 @@ def sd_conditioners() -> list[Component]:
             factory="sd_core.diffusion.conditioning:Attributes",
             options="sd_core.diffusion.options:AttributesOptions",
         ),
+        Component(
+            name="caption",
+            summary="A sentence, from a text column or a template over labels",
+            factory="sd_core.diffusion.captions:Caption",
+            options="sd_core.diffusion.options:CaptionOptions",
+        ),
     ]
 
 

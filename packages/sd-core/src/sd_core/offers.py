@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sd-core": {
-        "conditioners": ("none", "classes", "attributes"),
+        "conditioners": ("none", "classes", "attributes", "caption"),
         "codecs": ("none", "vae"),
         "objectives": ("flow",),
         "samplers": ("euler", "heun", "dpm++", "unipc"),

@@ -108,7 +108,14 @@ class Codec(Protocol):
 
 
 class Conditioner(Protocol):
-    """Labels to conditioning; an `nn.Module` when it has weights."""
+    """Labels to conditioning; an `nn.Module` when it has weights.
+
+    Optional, for what they bring:
+    `restrict(supported: frozenset[str]) -> None`: called once, before anything else, with the kinds that the network
+    takes ("vector", "tokens"), so that one conditioner serves networks that take only one of them.
+    `prepare(captions: Collection[str]) -> None`: called with the different captions of a split before its first
+    batch, to refuse those that are too long and to encode once what stays as it is.
+    """
 
     emits: Condition
     roles: frozenset[str]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sd_core.options import ObjectiveOptions, Options
+from sd_core.options import ObjectiveOptions, Options, TextOptions
 
 Width = Annotated[int, Field(ge=1)]
 Attribute = Literal["gender", "health", "age"]
@@ -56,4 +56,41 @@ class AttributesOptions(Options):
     def _name_each_field_once(self) -> Self:
         if len(set(self.fields)) < len(self.fields):
             raise ValueError(f"fields names an attribute twice: {', '.join(self.fields)}")
+        return self
+
+
+class CaptionOptions(TextOptions):
+    """`[conditioning]` of "caption"."""
+
+    BYTES: ClassVar[str] = "bytes"
+    """The encoder that is trained with the network."""
+
+    encoder: str | Annotated[tuple[str, ...], Field(min_length=1)] = BYTES
+    """"bytes" for a small text encoder that is trained with the network and needs no download; or the hub id or
+    folder of a frozen one (CLIP, T5, BERT, ...), or a list of them."""
+    width: Width = 256
+    """Width of the vector and of the tokens."""
+    tokens: Annotated[int, Field(ge=1)] = 16
+    """How many tokens the network sees of a caption, whatever its length."""
+    emit: Annotated[tuple[Literal["vector", "tokens"], ...], Field(min_length=1)] | None = None
+    """What the network is told: "vector", "tokens" or both; without it, what the architecture takes."""
+    layers: Width = 2
+    """Blocks of the encoder "bytes"."""
+    max_bytes: Width = 256
+    """Longest caption that the encoder "bytes" reads."""
+    too_long: Literal["refuse", "cut"] = "refuse"
+    """What becomes of captions that are longer than the encoder takes; cutting is said, with their number."""
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The encoders by name."""
+        return (self.encoder,) if isinstance(self.encoder, str) else self.encoder
+
+    @model_validator(mode="after")
+    def _refuse_what_a_frozen_encoder_does_not_read(self) -> Self:
+        if self.BYTES in self.encoders and len(self.encoders) > 1:
+            raise ValueError('encoder = "bytes" stands alone; list frozen encoders only')
+        ignored = [key for key in ("layers", "max_bytes") if getattr(self, key) != type(self).model_fields[key].default]
+        if ignored and self.BYTES not in self.encoders:
+            raise ValueError(f'{" and ".join(ignored)} belongs to encoder = "bytes"; remove it')
         return self

@@ -68,6 +68,8 @@ def assemble(run: Run, registry: Registry, geometry: Geometry, labels: LabelSpac
     representation = build_representation(run, registry, geometry)
     codec = cast("Codec", _create(run, registry, "codecs", representation.shape))
     conditioner = cast("Conditioner", _create(run, registry, "conditioners", labels))
+    if hasattr(conditioner, "restrict"):
+        conditioner.restrict(registry.find("architectures", run.config.model.name).supports)
     _check_support(run, registry, conditioner.emits, "model.conditioning", run.config.model.conditioning)
     told = with_parts(conditioner.emits, representation.parts)
     _check_support(run, registry, told, "data.extras.layout", "one electrode per example")

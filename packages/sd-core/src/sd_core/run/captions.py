@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sd_core.config.read import Run
 from sd_core.errors import SdError
 from sd_core.options import TextOptions
 from sd_core.registry import nearest
+from sd_core.run.network import Network
 from sd_core.templates import Template
 from sd_core.windows.labels import Sources
 from sd_core.windows.rows import Rows
@@ -44,6 +45,17 @@ def label_sources(run: Run, columns: Mapping[str, str], train: Rows) -> Sources:
     for field in template.fields:
         _require_field(field, {**columns, **more}[field], train, tuple(columns))
     return {**columns, **more, CAPTION: template}
+
+
+def prepare_captions(network: Network, captions: Collection[str]) -> None:
+    """Show a conditioner that reads captions the different ones it will meet, in an order that is always the same.
+
+    Raises:
+        SdError: some are longer than its encoder takes, or the encoder cannot be had.
+    """
+    prepare = getattr(network.conditioner, "prepare", None)
+    if prepare is not None:
+        prepare(sorted(captions))
 
 
 def _require_text(run: Run, column: str, train: Rows) -> None:

@@ -79,6 +79,10 @@ class LabelTable:
             else:
                 self._arrays[role] = _indices(values, space.categories[role], role)
 
+    def texts(self, role: str) -> set[str]:
+        """The different texts of a role; none where the split does not have it."""
+        return {text for text in self._arrays.get(role, ()) if isinstance(text, str)}
+
     def rows(self, rows: Sequence[int] | np.ndarray[Any, Any]) -> Labels:
         """Labels at these rows: int64 with -1 for missing, float32 with NaN, strings with "" for missing."""
         index = np.asarray(rows, dtype=np.int64)

@@ -1,0 +1,146 @@
+"""The conditioner "caption": a sentence as one vector and a few tokens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sd_core.diffusion.bytetext import ByteText, MaskedAttention
+from sd_core.diffusion.options import CaptionOptions
+from sd_core.errors import SdError
+from sd_core.nn.feedforward import SwiGLU, swiglu_width
+from sd_core.nn.norms import rms_norm
+from sd_core.nn.precision import without_autocast
+from sd_core.task import Condition, Conditioning, Labels, LabelSpace
+
+_log = logging.getLogger(__name__)
+
+
+class TextEncoder(Protocol):
+    """Sentences to states; an `nn.Module`."""
+
+    unit: str
+    """What a length counts: "bytes" or "tokens"."""
+    limit: int
+    """The longest text that is read whole."""
+    remedy: str
+    """What to do about longer ones; may name {longest}."""
+
+    def length(self, text: str) -> int:
+        """Length of a text."""
+        ...
+
+    def prepare(self, texts: Collection[str]) -> None:
+        """Compute what can be computed ahead."""
+        ...
+
+    def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B texts -> states (B, L, width), which of them are there (B, L) bool."""
+        ...
+
+
+class Caption(nn.Module):
+    """One vector and `options.tokens` tokens, read from a text encoder's states by learned queries.
+
+    The queries see the states that are there and no others, and their number does not depend on the text: no
+    padding ever reaches a network (the resampler of Flamingo, Alayrac 2022, with one layer). Everything is computed
+    in float32, where it costs little.
+
+    No caption ("") is the null condition: learned, or the frozen encoders' reading of "".
+
+    Raises:
+        SdError: the dataset holds no captions, or a frozen encoder cannot be had.
+    """
+
+    roles = frozenset({"caption"})
+
+    def __init__(self, options: CaptionOptions, labels: LabelSpace) -> None:
+        super().__init__()
+        if "caption" not in labels.texts:
+            raise SdError(
+                "conditioning 'caption' needs sentences, which this dataset does not have: name a text column with "
+                "dataset.caption_column, or write a [conditioning] template"
+            )
+        self.too_long, self.width, count = options.too_long, options.width, 1 + options.tokens
+        self.encoder, learned = _encoder(options)
+        self.queries = nn.Parameter(torch.randn(count, self.width))
+        self.unknown = nn.Parameter(torch.randn(count, self.width)) if learned else None
+        self.attention = MaskedAttention(self.width)
+        self.feedforward = SwiGLU(self.width, swiglu_width(self.width, 4))
+        self.kinds: tuple[str, ...] = ("vector", "tokens")
+        self.emits = Condition(vector=self.width, tokens=self.width)
+        if options.emit is not None:
+            self.restrict(frozenset(options.emit))
+
+    def restrict(self, supported: frozenset[str]) -> None:
+        """Emit only what the network takes, so that no weight is left without a gradient."""
+        kinds = tuple(kind for kind in self.kinds if kind in supported)
+        if not kinds or kinds == self.kinds:  # a network that takes neither is refused where that is seen
+            return
+        rows = slice(0, 1) if kinds == ("vector",) else slice(1, None)
+        self.queries = nn.Parameter(self.queries.detach()[rows].clone())
+        if self.unknown is not None:
+            self.unknown = nn.Parameter(self.unknown.detach()[rows].clone())
+        self.kinds = kinds
+        self.emits = Condition(**dict.fromkeys(kinds, self.width))
+
+    def prepare(self, captions: Collection[str]) -> None:
+        """Look at captions before the first batch: lengths, and what a frozen encoder can compute once.
+
+        Raises:
+            SdError: captions are longer than the encoder takes, unless `too_long = "cut"`; then it is said.
+        """
+        encoder = self.encoder
+        lengths = [encoder.length(caption) for caption in captions]
+        if long := [length for length in lengths if length > encoder.limit]:
+            sentence = (
+                f"{len(long)} of {len(lengths)} different captions are longer than the {encoder.limit} {encoder.unit} "
+                f"that the text encoder takes (the longest has {max(long)})"
+            )
+            if self.too_long == "refuse":
+                remedy = encoder.remedy.format(longest=max(long))
+                raise SdError(f'{sentence}: {remedy}, or cut them with conditioning.too_long = "cut"')
+            _log.warning("%s and are cut there", sentence)
+        encoder.prepare(captions)
+
+    def forward(self, labels: Labels) -> Conditioning:
+        """`labels["caption"]`, B strings with "" for missing -> vector (B, width), tokens (B, N, width)."""
+        captions: list[str] = labels["caption"]
+        null = self._nothing().expand(len(captions), -1, -1)
+        missing = torch.tensor([not caption.strip() for caption in captions], device=null.device)
+        return self._split(torch.where(missing[:, None, None], null, self._read(captions)))
+
+    def null(self, count: int) -> Conditioning:
+        """The one "no caption", `count` times."""
+        return self._split(self._nothing().expand(count, -1, -1))
+
+    def _nothing(self) -> Tensor:
+        return self._read([""])[0] if self.unknown is None else self.unknown
+
+    def _read(self, captions: Sequence[str]) -> Tensor:
+        """(B, queries, width)."""
+        with without_autocast(self.queries.device):
+            states, there = self.encoder(captions)
+            queries = self.queries.expand(len(captions), -1, -1)
+            read = queries + self.attention(rms_norm(queries), states, there)
+            return rms_norm(read + self.feedforward(rms_norm(read)))
+
+    def _split(self, read: Tensor) -> Conditioning:
+        if self.kinds == ("vector",):
+            return Conditioning(vector=read[:, 0])
+        if self.kinds == ("tokens",):
+            return Conditioning(tokens=read)
+        return Conditioning(vector=read[:, 0], tokens=read[:, 1:])
+
+
+def _encoder(options: CaptionOptions) -> tuple[TextEncoder, bool]:
+    """The text encoder, and whether its null is learned."""
+    if options.encoder == options.BYTES:
+        return ByteText(options.width, options.layers, options.max_bytes), True
+    from sd_core.diffusion.frozentext import FrozenText  # here, because it needs transformers
+
+    return FrozenText(options.encoders, options.width), False
