@@ -34,7 +34,13 @@ def _default(section: type[Options], key: str) -> str:
 PLACES: tuple[Place, ...] = (
     Place("representations", ("data", "representation"), _default(Data, "representation"), ("data", "extras")),
     Place("architectures", ("model", "name"), "", ("model", "extras"), ("pretrained", "revision")),
-    Place("conditioners", ("model", "conditioning"), _default(Model, "conditioning"), ("conditioning",)),
+    Place(
+        "conditioners",
+        ("model", "conditioning"),
+        _default(Model, "conditioning"),
+        ("conditioning",),
+        ("pretrained", "revision"),
+    ),
     Place("codecs", ("codec", "name"), _default(Codec, "name"), ("codec", "extras")),
     Place(
         "objectives",

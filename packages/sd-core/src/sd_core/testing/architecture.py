@@ -13,8 +13,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
+from sd_core.config.sections import Lora
+from sd_core.diffusion.conditioning import Unconditional
 from sd_core.nn.roles import Role
-from sd_core.task import Condition, GridShape, Task
+from sd_core.options import NoOptions
+from sd_core.run.lora import adapt, merge
+from sd_core.run.network import Network
+from sd_core.task import Condition, GridShape, LabelSpace, Task
 
 if TYPE_CHECKING:
     from sd_core.protocols import Denoiser
@@ -74,11 +79,13 @@ class ArchitectureContract:
         assert not lost, f"the output does not depend on these cells (row, column): {lost[:5]}"
 
     def test_every_parameter_learns(self, shape: GridShape) -> None:
-        """Distributed training waits for each gradient."""
+        """Distributed training waits for each gradient; what a published network never uses is frozen."""
         task = self._task(shape)
         network = self._awake(task).train()
         network(**_inputs(task)).square().sum().backward()
         for name, parameter in network.named_parameters():
+            if not parameter.requires_grad:
+                continue
             assert parameter.grad is not None, f"{name} is not in the graph"
             assert bool(parameter.grad.any()), f"the gradient of {name} is zero everywhere"
             assert bool(parameter.grad.isfinite().all()), f"the gradient of {name} is not finite"
@@ -209,6 +216,27 @@ class ArchitectureContract:
         linear = [f".{name}" for name, module in network.named_modules() if isinstance(module, nn.Linear)]
         for target in getattr(network, "lora_targets", ()):
             assert any(name.endswith(f".{target}") for name in linear), f"lora_targets: no linear layer {target!r}"
+
+    def test_adapters_change_it(self) -> None:
+        """LoRA on the recommended layers: nothing at first, then felt in all of them, and merged the same."""
+        pytest.importorskip("peft")
+        task = self._task(self.shapes[0])
+        network, inputs = self._awake(task), _inputs(task)
+        _optional(network, "lora_targets")
+        plain = network(**inputs)
+        whole = Network(cast("Denoiser", network), Unconditional(NoOptions(), LabelSpace()))
+        adapt(whole, Lora(rank=2), seed=3)
+        assert torch.equal(network(**inputs), plain), "an adapter that begins at zero changes the output"
+        learned = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+        with torch.no_grad():
+            for parameter in learned.values():
+                parameter.normal_(std=0.1)
+        adapted = network(**inputs)
+        adapted.square().sum().backward()
+        unfelt = [name for name, parameter in learned.items() if parameter.grad is None or not parameter.grad.any()]
+        assert not unfelt, f"a recommended layer's weights are used without calling the layer: {unfelt[:5]}"
+        merge(whole)
+        torch.testing.assert_close(network(**inputs), adapted, rtol=1e-4, atol=1e-4)
 
     def _task(self, shape: GridShape) -> Task:
         widths = {kind: width for kind, width in (("vector", 6), ("tokens", 10)) if kind in self.supports}
