@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -105,13 +106,19 @@ def test_a_broken_file_in_the_cache_is_built_again(tmp_path: Path, monkeypatch: 
     assert broken.stat().st_size == built.stat().st_size
 
 
-@pytest.mark.usefixtures("compiler")
 def test_a_cache_that_cannot_be_made_is_replaced_by_a_temporary_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path / "file"))
-    assert building.cache_folder().is_dir()
+    assert building.writable_folder() == Path(building._temporary_folder().name)
+    assert building.writable_folder().is_dir()
+
+
+def test_a_user_without_a_home_gets_a_temporary_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIGNAL_DIFFUSION_CACHE", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as it answers where there is none
+    assert building.writable_folder() == Path(building._temporary_folder().name)
 
 
 def test_unknown_and_misplaced_backends_are_refused_by_name() -> None:

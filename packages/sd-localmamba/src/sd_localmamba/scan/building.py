@@ -42,11 +42,13 @@ def load_kernel(*, double: bool, chunk: int) -> ctypes.CDLL:
     """
     defines = [f"-DCHUNK={chunk}", f"-DBLOCK={BLOCK}", *(["-DDOUBLE"] if double else [])]
     compiler = find_compiler()
-    folder = cache_folder()
     name = f"scan-{_fingerprint(compiler, defines)}.so"
-    library = _open(folder / name) or _open(_build(compiler, defines, folder, name))
+    library = _open(cache_folder() / name)
     if library is None:
-        raise KernelUnavailable(f"'{folder / name}' was compiled but cannot be loaded")
+        built = _build(compiler, defines, writable_folder(), name)
+        library = _open(built)
+    if library is None:
+        raise KernelUnavailable(f"'{built}' was compiled but cannot be loaded")
     for function in (library.forward, library.backward):
         function.argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
         function.restype = ctypes.c_int
@@ -67,19 +69,28 @@ def find_compiler() -> list[str]:
 
 
 def cache_folder() -> Path:
-    """`$SIGNAL_DIFFUSION_CACHE/kernels`, else `~/.cache/signal-diffusion/kernels`; a temporary one if not writable."""
-    root = os.environ.get("SIGNAL_DIFFUSION_CACHE")
-    folder = (Path(root) if root else Path.home() / ".cache" / "signal-diffusion").expanduser() / "kernels"
+    """`$SIGNAL_DIFFUSION_CACHE/kernels`, else `~/.cache/signal-diffusion/kernels`; it need not exist."""
+    root = Path(os.environ.get("SIGNAL_DIFFUSION_CACHE") or "~/.cache/signal-diffusion")
+    try:
+        return root.expanduser() / "kernels"
+    except RuntimeError:  # containers run users without a home
+        return Path(_temporary_folder().name)
+
+
+def writable_folder() -> Path:
+    """The cache, or where that cannot be written, a folder that goes with this process."""
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # permissions do not tell of quotas and network file systems
     except OSError:
-        return _temporary_folder()
-    return folder if os.access(folder, os.W_OK) else _temporary_folder()
+        return Path(_temporary_folder().name)
+    return folder
 
 
 @functools.cache
-def _temporary_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="signal-diffusion-"))
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="signal-diffusion-")
 
 
 def _fingerprint(compiler: Sequence[str], defines: Sequence[str]) -> str:
@@ -107,7 +118,7 @@ def _build(compiler: Sequence[str], defines: Sequence[str], folder: Path, name: 
             result = _run([*compiler, *_FLAGS, *tuning, *defines, str(_SOURCE), "-o", str(built)])
             if result.returncode == 0:
                 return built.replace(folder / name)
-            failure = failure or result.stderr
+            failure = result.stderr
     reason = next((line for line in failure.splitlines() if "error" in line), "no reason given")
     raise KernelUnavailable(f"'{compiler[0]}' does not compile it: {reason.strip()}")
 
