@@ -60,11 +60,11 @@ class Vae(nn.Module):
         self.tiles = Tiles(shape.groups, GridShape(config.latent_channels, height // factor, width // factor))
         self.shape = self.tiles.shape
         self.keeps_latents = options.cache
-        self.fingerprint = ""
         self.input_scale = 0.0
         self.expect(USUAL_REACH)
+        self._weights = ""
         if not counts_only():
-            self.fingerprint = self._fingerprint()
+            self._weights = weights_hash(self.autoencoder)
             self.to(_DTYPES[options.precision])
 
     def expect(self, reach: float) -> None:
@@ -103,10 +103,11 @@ class Vae(nn.Module):
         """Stays in evaluation mode."""
         return super().train(False)
 
-    def _fingerprint(self) -> str:
-        """Which latent space this is, wherever its files stand; what a checkpoint remembers."""
-        content = f"{weights_hash(self.autoencoder)}:{self.scaling}:{self.shift}"
-        return hashlib.sha256(content.encode()).hexdigest()
+    @property
+    def fingerprint(self) -> str:
+        """Which latent space this is, wherever its files stand: weights, factors, scale, precision, tiles."""
+        content = (self._weights, self.scaling, self.shift, self.input_scale, self.options.precision, self.tiles)
+        return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def _rounded_up(side: int, multiple: int) -> int:

@@ -66,7 +66,7 @@ def assemble(run: Run, registry: Registry, geometry: Geometry, labels: LabelSpac
     """
     torch.manual_seed(torch_seed(run.config.training.seed, 0))
     representation = build_representation(run, registry, geometry)
-    codec = cast("Codec", _create(run, registry, "codecs", representation.shape))
+    codec = build_codec(run, registry, representation)
     conditioner = cast("Conditioner", _create(run, registry, "conditioners", labels))
     if hasattr(conditioner, "restrict"):
         conditioner.restrict(registry.find("architectures", run.config.model.name).supports)
@@ -89,6 +89,15 @@ def build_representation(run: Run, registry: Registry, geometry: Geometry) -> Re
         )
         return StoredPictures(geometry.pictures)
     return cast("Representation", _create(run, registry, "representations", geometry.info))
+
+
+def build_codec(run: Run, registry: Registry, representation: Representation) -> Codec:
+    """The codec of the config, told how far the representation's values reach where it asks for that."""
+    codec = cast("Codec", _create(run, registry, "codecs", representation.shape))
+    reach = getattr(representation, "reach", None)
+    if reach is not None and hasattr(codec, "expect"):
+        codec.expect(reach)
+    return codec
 
 
 def build_sampler(run: Run, registry: Registry) -> Sampler:

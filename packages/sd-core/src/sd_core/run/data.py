@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from sd_core.task import Labels
 from sd_core.windows.labels import LabelTable
 from sd_core.windows.reading import PictureSet, WindowSet
 
+if TYPE_CHECKING:
+    from sd_core.run.latents import LatentTable
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -31,8 +34,10 @@ class Batch:
     part: Tensor
     """(B,) int64 electrode, 0 where a window is one example."""
     data: Tensor
-    """(B, channels, samples) float32 microvolts, or (B, C, H, W) uint8 pictures."""
+    """(B, channels, samples) float32 microvolts, or (B, C, H, W) uint8 pictures; latents where `encoded`."""
     labels: Labels
+    encoded: bool = False
+    """Whether `data` is what the network learns already: latents (B, C, H, W) that were kept."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device; copies overlap when the batch is pinned."""
@@ -42,7 +47,7 @@ class Batch:
         position, row, part, data = (
             field.to(device, non_blocking=True) for field in (self.position, self.row, self.part, self.data)
         )
-        return Batch(position, row, part, data, moved)
+        return Batch(position, row, part, data, moved, self.encoded)
 
     def pin_memory(self) -> Batch:
         """Called by the loader for devices that copy from pinned memory."""
@@ -52,6 +57,7 @@ class Batch:
             self.part.pin_memory(),
             self.data.pin_memory(),
             {name: v.pin_memory() if isinstance(v, Tensor) else v for name, v in self.labels.items()},
+            self.encoded,
         )
 
 
@@ -62,6 +68,8 @@ class Split:
     source: WindowSet | PictureSet
     labels: LabelTable
     parts: int = 1
+    latents: LatentTable | None = None
+    """Latents of all examples, where they are kept; batches hold them instead of windows."""
 
     def batch(self, positions: Sequence[int], examples: Sequence[int]) -> Batch:
         """The examples (window * parts + part) with the places they hold in the stream."""
@@ -71,11 +79,13 @@ class Split:
             position=torch.as_tensor(np.asarray(positions, dtype=np.int64)),
             row=torch.from_numpy(rows),
             part=torch.from_numpy(parts),
-            data=torch.from_numpy(self._fetch(rows.tolist())),
+            data=torch.from_numpy(self.fetch(rows.tolist()) if self.latents is None else self.latents.rows(number)),
             labels=tensor_labels(self.labels.rows(rows)),
+            encoded=self.latents is not None,
         )
 
-    def _fetch(self, rows: list[int]) -> np.ndarray[Any, Any]:
+    def fetch(self, rows: list[int]) -> np.ndarray[Any, Any]:
+        """The windows or pictures at these rows."""
         if isinstance(self.source, PictureSet):
             return self.source.pictures(rows)
         return self.source.signals(rows)

@@ -103,7 +103,7 @@ class Trainer:
     def _loss(self, batch: Batch, t: Tensor) -> Tensor:
         seed = self.options.seed
         with torch.no_grad():
-            x0 = self.assembly.encode(batch.data, batch.part)
+            x0 = batch.data if batch.encoded else self.assembly.encode(batch.data, batch.part)
             noise = normal(seed, Stream.NOISE, batch.position, x0.shape[1:])
             dropped = uniform(seed, Stream.DROPOUT, batch.position)[:, 0] < self.cfg_dropout
 
