@@ -36,6 +36,8 @@ class Denoiser(Protocol):
     `block_modules() -> Sequence[nn.Module]`: units of gradient checkpointing, per-block compilation and sharding.
     `token_count: int`: length of the sequence it works on.
     `lora_targets: tuple[str, ...]`: ends of the names of linear layers worth adapting.
+    `lora_train: tuple[str, ...]`: ends of the names of modules that a published base does not bring; they are
+    trained in full beside the adapters.
     """
 
     prediction_hint: str

@@ -41,6 +41,9 @@ class SD35(nn.Module):
             few positions for the grid.
     """
 
+    lora_train = ("condition",)
+    """Not SD3's: it starts at zero, where adapters alone would leave it."""
+
     def __init__(self, options: SD35Options, task: Task) -> None:
         super().__init__()
         self.shape = task.shape

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from sd_core.plugin import Options
+from sd_core.plugin import Options, TextOptions
 
 
 class SD35Options(Options):
@@ -49,8 +49,8 @@ SIZES = ("layers", "heads", "head_dim", "patch_size", "dual_layers", "qk_norm", 
 """Options that a pretrained transformer brings itself."""
 
 
-class SD3TextOptions(Options):
-    """`[conditioning]` of `sd3-text`."""
+class SD3TextOptions(TextOptions):
+    """`[conditioning]` of `sd3-text`; captions longer than an encoder takes are cut, as the pipeline cuts them."""
 
     pretrained: str | None = None
     """Where the text encoders are when `encoder` does not say; written in `[model]`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -62,7 +62,7 @@ class SD3Text(nn.Module):
         assert one.tokens is not None
         return Conditioning(vector=one.vector.expand(count, -1), tokens=one.tokens.expand(count, -1, -1))
 
-    def prepare(self, captions: Sequence[str]) -> None:
+    def prepare(self, captions: Collection[str]) -> None:
         """Encode all captions of a dataset at once, say how many are cut, and let the encoders go."""
         distinct = list(dict.fromkeys(["", *captions]))
         for start in range(0, len(distinct), 64):

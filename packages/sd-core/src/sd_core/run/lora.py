@@ -44,7 +44,8 @@ def adapt(network: Network, options: Lora, seed: int) -> None:
         SdError: peft is missing, or a name in the options fits no layer.
     """
     denoiser = network.denoiser
-    whole = _chosen(denoiser, options.train, nn.Module, "train") if options.train else {}
+    ends = (*options.train, *getattr(denoiser, "lora_train", ()))
+    whole = _chosen(denoiser, ends, nn.Module, "train") if ends else {}
     kept = [parameter for module in whole.values() for parameter in module.parameters()]
     layers = _targets(network, options, tuple(whole))
     torch.manual_seed(seed)
