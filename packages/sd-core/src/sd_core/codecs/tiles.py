@@ -42,7 +42,8 @@ class Tiles:
         blanks = self.rows * self.columns - self.count
         grid = pad(tiles.unflatten(0, (-1, self.count)), (0, 0) * 3 + (0, blanks))
         grid = grid.unflatten(1, (self.rows, self.columns))
-        return grid.permute(0, 3, 1, 4, 2, 5).reshape(-1, *self.shape)
+        laid: Tensor = grid.permute(0, 3, 1, 4, 2, 5).reshape(-1, *self.shape)
+        return laid
 
     def take(self, grid: Tensor) -> Tensor:
         """The inverse of `lay`."""

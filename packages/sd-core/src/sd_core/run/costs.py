@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sd_core.config.read import Run
 from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly, Geometry, assemble
+from sd_core.run.codec_costs import CodecCost, codec_cost
 from sd_core.run.lora import adapt
 from sd_core.run.setup import autocast
 from sd_core.task import Labels, LabelSpace
@@ -46,10 +47,18 @@ class Cost:
     """Saved for the backward pass whatever the batch, such as low-precision copies of weights."""
     example_bytes: int
     """Saved for the backward pass per example."""
+    codec: CodecCost | None = None
+    """Of the latent space, where there is one."""
 
     def step_bytes(self, batch_size: int) -> int:
         """Memory of a training step at this batch size, kernels' scratch space apart."""
-        return self.state_bytes + self.fixed_bytes + batch_size * self.example_bytes
+        codec = 0 if self.codec is None else self.codec.bytes
+        return self.state_bytes + self.fixed_bytes + codec + batch_size * self.example_bytes
+
+    @property
+    def example_flops(self) -> int:
+        """Of an example: encoding it, forward and backward."""
+        return self.flops + (0 if self.codec is None else self.codec.flops)
 
 
 def measure(run: Run, registry: Registry, geometry: Geometry, labels: LabelSpace) -> Cost:
@@ -60,6 +69,7 @@ def measure(run: Run, registry: Registry, geometry: Geometry, labels: LabelSpace
             adapt(assembly.network, run.config.model.lora, seed=0)
         if run.config.training.gradient_checkpointing:
             assembly.network.checkpoint_blocks()
+        codec = codec_cost(assembly.representation, assembly.codec, run.config.dataset.batch_size)
         one, _ = _saved_bytes(run, assembly, labels, 1)
         two, flops = _saved_bytes(run, assembly, labels, 2)
     parameters = sum(p.numel() for p in assembly.network.parameters())
@@ -74,6 +84,7 @@ def measure(run: Run, registry: Registry, geometry: Geometry, labels: LabelSpace
         state_bytes=4 * (parameters + trainable * (1 + _MOMENTS + _averages(run))),
         fixed_bytes=max(0, 2 * one - two),
         example_bytes=two - one,
+        codec=codec,
     )
 
 

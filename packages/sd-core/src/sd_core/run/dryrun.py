@@ -61,6 +61,7 @@ def _dataset(data: OpenData) -> Iterator[str]:
 
 def _network(run: Run, cost: Cost) -> Iterator[str]:
     batch = run.config.dataset.batch_size
+    yield from _codec(run, cost)
     tokens = "" if cost.tokens is None else f", {cost.tokens} tokens"
     yield f"network      {run.config.model.name} on {cost.shape}{tokens}"
     yield f"parameters   {cost.parameters:,} ({cost.trainable:,} trained, {cost.trainable / cost.parameters:.2%})"
@@ -70,7 +71,17 @@ def _network(run: Run, cost: Cost) -> Iterator[str]:
         f"memory       about {cost.step_bytes(batch) / 2**30:.1f} GiB per process at batch {batch}: "
         f"{cost.state_bytes / 2**30:.1f} weights, gradients, moments and averages, "
         f"{(cost.fixed_bytes + batch * cost.example_bytes) / 2**30:.1f} activations"
+        + ("" if cost.codec is None else f", {cost.codec.bytes / 2**30:.1f} codec")
     )
+
+
+def _codec(run: Run, cost: Cost) -> Iterator[str]:
+    codec = cost.codec
+    if codec is None:
+        return
+    work = f"{codec.flops / 1e9:,.1f} GFLOP per example" if codec.flops else "its latents are kept on disk"
+    yield f"codec        {run.config.codec.name} {codec.shapes}, {codec.parameters:,} parameters, frozen; {work}"
+    yield f"             {codec.weight_bytes / 2**30:.1f} GiB weights, about {codec.working_bytes / 2**30:.1f} at work"
 
 
 def _time(run: Run, data: OpenData, cost: Cost) -> Iterator[str]:
@@ -79,11 +90,11 @@ def _time(run: Run, data: OpenData, cost: Cost) -> Iterator[str]:
     steps = total_steps(options, examples, batch)
     done = steps * batch * options.gradient_accumulation_steps
     yield f"run          {steps:,} steps, {done:,} examples, {done / examples:.1f} epochs"
-    yield f"time         {_duration(cost.flops * done)} ({_assumption()})"
+    yield f"time         {_duration(cost.example_flops * done)} ({_assumption()})"
 
 
 def _time_per_examples(cost: Cost) -> Iterator[str]:
-    yield f"time         {_duration(cost.flops * 100_000)} per 100,000 examples ({_assumption()})"
+    yield f"time         {_duration(cost.example_flops * 100_000)} per 100,000 examples ({_assumption()})"
 
 
 def _duration(flops: float) -> str:
