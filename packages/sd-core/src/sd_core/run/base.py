@@ -24,7 +24,7 @@ from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly
 from sd_core.run.checkpoint import newest, verified
-from sd_core.run.lora import PUT_AWAY, adapt
+from sd_core.run.lora import PUT_AWAY, adapt, trained_in_full
 from sd_core.run.network import Network
 from sd_core.run.pretrained import loads_itself, refuse_misfit
 from sd_core.run.randomness import torch_seed
@@ -148,7 +148,8 @@ def _load(run: Run, registry: Registry, network: Network, checkpoint: Path) -> s
     averages = kept_averages(base)
     if averages:
         weights.update(load_file(checkpoint / average_file(averages[0])))
-    take(network, weights, run.config.model.lora.train if run.config.model.lora else (), where)
+    assert run.config.model.lora is not None
+    take(network, weights, trained_in_full(network.denoiser, run.config.model.lora), where)
     return averages[0] if averages else None
 
 

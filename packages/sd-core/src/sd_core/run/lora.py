@@ -44,7 +44,7 @@ def adapt(network: Network, options: Lora, seed: int) -> None:
         SdError: peft is missing, or a name in the options fits no layer.
     """
     denoiser = network.denoiser
-    ends = (*options.train, *getattr(denoiser, "lora_train", ()))
+    ends = trained_in_full(denoiser, options)
     whole = _chosen(denoiser, ends, nn.Module, "train") if ends else {}
     kept = [parameter for module in whole.values() for parameter in module.parameters()]
     layers = _targets(network, options, tuple(whole))
@@ -55,6 +55,11 @@ def adapt(network: Network, options: Lora, seed: int) -> None:
     learned = {name for name, _ in trainable(network)}
     statistics = {name for name, _ in network.named_buffers() if not name.startswith("denoiser.")}
     network.frozen = frozenset(network.state_dict().keys() - learned - statistics)
+
+
+def trained_in_full(denoiser: nn.Module, options: Lora) -> tuple[str, ...]:
+    """Ends of the names of modules that get no adapter because they are trained: the user's and the network's own."""
+    return (*options.train, *getattr(denoiser, "lora_train", ()))
 
 
 def peft_config(options: Lora, layers: Sequence[str]) -> LoraConfig:
