@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sd_core.nn.levels import InputLevel, log_power
+from sd_core.nn.levels import InputLevel, log_power, octaves
 from sd_core.task import GridShape
 
 
@@ -38,11 +38,34 @@ def test_one_number_in_all_and_one_per_channel_and_row(shape: tuple[int, int, in
 
 
 def test_rows_are_told_apart() -> None:
-    level = InputLevel(GridShape(1, 4, 512), width=5)
+    level = InputLevel(GridShape(1, 4, 256), width=5)
     with torch.no_grad():
         level.project.weight.copy_(torch.eye(5))
-    x = torch.randn(1, 1, 4, 512)
+    x = torch.randn(1, 1, 4, 256)
     x[:, :, 2] *= 3
     told = level(x, torch.zeros(1))[0, 1:]
     assert int(told.argmax()) == 2
-    assert float(told[2].detach()) == pytest.approx(2 * math.log(3.0), abs=0.2)
+    assert float(told[2].detach()) == pytest.approx(2 * math.log(3.0), abs=0.3)
+
+
+def test_octaves_cover_a_series_once_and_leave_out_its_mean() -> None:
+    bands = octaves(2048)
+    assert bands.sum(1).tolist() == [512, 256, 128, 64, 32, 16, 16]
+    assert bands.sum(0).tolist() == [0.0] + [1.0] * 1024
+    assert octaves(64).shape == (0, 33)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.5])
+def test_the_octaves_of_a_series_are_told_apart(t: float) -> None:
+    torch.manual_seed(0)
+    level = InputLevel(GridShape(1, 2, 2048), width=17)
+    with torch.no_grad():
+        level.project.weight.copy_(torch.eye(17))
+    clean = torch.randn(1, 1, 2, 2048)
+    spectrum = torch.fft.rfft(clean)
+    spectrum[:, :, 1, 33:65] *= 3  # the fifth octave from the top, in the second row
+    loud = torch.fft.irfft(spectrum)
+    told = level((1 - t) * loud + t * torch.randn_like(loud), torch.tensor([t]))[0, 3:]
+    assert int(told.argmax()) == 7 + 4
+    assert float(told[7 + 4].detach()) == pytest.approx(2 * math.log(3.0), abs=0.6)
+    assert float(told.abs().sort().values[:-1].max().detach()) < 0.8
