@@ -123,7 +123,7 @@ def write_toy_windows(folder: Path) -> Path:
     return write_miniature(folder, TOY_SIGNAL, held_out=6)
 
 
-def toy_config(data: Path, **tables: Mapping[str, object]) -> str:
+def toy_config(data: Path, /, **tables: Mapping[str, object]) -> str:
     """TOML of a four-step run on the toys; keyword arguments add to or replace keys of a table."""
     base: dict[str, dict[str, object]] = {
         "data": {"representation": "toy"},
