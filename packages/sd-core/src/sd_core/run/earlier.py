@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -71,10 +72,17 @@ def _difference(model: Assembly, reference: Assembly, card: TaskCard, other: Tas
         return "its representation has other statistics (it was trained on other windows)"
     if type(model.codec) is not type(reference.codec):
         return "it has another codec"
-    for role in sorted(reference.network.conditioner.roles):
+    return next(_other_labels(model, reference, card, other), None)
+
+
+def _other_labels(model: Assembly, reference: Assembly, card: TaskCard, other: TaskCard) -> Iterator[str]:
+    told = reference.network.conditioner.roles
+    yield from (
+        f"it is told '{role}', which the model is not" for role in sorted(told - model.network.conditioner.roles)
+    )
+    for role in sorted(told):
         if _values(card, role) != _values(other, role):
-            return f"its labels of '{role}' are not the model's"
-    return None
+            yield f"its labels of '{role}' are not the model's"
 
 
 def _values(card: TaskCard, role: str) -> object:
