@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sd_core.errors import SdError
-from sd_core.nn.patches import MANY_TOKENS, Patches, Side, warn_of_many_tokens
+from sd_core.nn.patches import MANY_TOKENS, Patches, Side, default_patch, warn_of_many_tokens
 from sd_core.task import GridShape
 
 
@@ -20,6 +20,21 @@ def test_joining_undoes_splitting(shape: tuple[int, int, int], sides: tuple[Side
     tokens = patches.split(x)
     assert tokens.shape == (2, patches.count, patches.values)
     assert torch.equal(patches.join(tokens), x)
+
+
+@pytest.mark.parametrize(
+    ("grid", "sides"),
+    [
+        ((3, 64, 64), (4, 4)),
+        ((1, 20, 2048), ("all", 16)),
+        ((1, 20, 512), ("all", 16)),
+        ((1, 20, 511), (4, 4)),
+        ((1, 33, 512), (4, 4)),
+        ((1, 2, 100), (2, 4)),
+    ],
+)
+def test_the_default_patch_tells_series_from_pictures(grid: tuple[int, int, int], sides: tuple[Side, Side]) -> None:
+    assert default_patch(GridShape(*grid), picture=4, series=("all", 16)) == sides
 
 
 def test_a_patch_holds_neighbours_of_every_channel() -> None:

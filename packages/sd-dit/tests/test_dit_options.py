@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sd_core.plugin import Condition, GridShape, SdError, Task
 from sd_core.testing.architecture import wake
 from sd_dit.model import DiT
-from sd_dit.options import DiTOptions, Side, default_patch
+from sd_dit.options import DiTOptions
 
 SQUARE = GridShape(3, 64, 64)
 SERIES = GridShape(1, 20, 2048)
@@ -32,14 +32,16 @@ def parameters(network: DiT) -> int:
     [
         (SQUARE, (4, 4)),
         (GridShape(60, 64, 64), (4, 4)),
-        (SERIES, ("all", 16)),
-        (GridShape(1, 64, 2048), ("all", 16)),
+        (SERIES, (20, 16)),
+        (GridShape(1, 64, 2048), (64, 16)),
         (GridShape(16, 4, 256), (4, 4)),
         (GridShape(1, 2, 100), (2, 4)),
     ],
 )
-def test_the_patch_follows_the_grid(shape: GridShape, patch: tuple[Side, Side]) -> None:
-    assert default_patch(shape) == patch
+def test_the_patch_follows_the_grid(shape: GridShape, patch: tuple[int, int]) -> None:
+    with torch.device("meta"):
+        patches = DiT(DiTOptions(), Task(shape)).patches
+    assert (patches.height, patches.width) == patch
 
 
 def test_patch_size_is_read_as_toml_gives_it() -> None:

@@ -58,9 +58,9 @@ def test_parameters_have_their_roles() -> None:
         "feedforward.gate_up.weight": "matrix",
         "feedforward.down.weight": "matrix",
     }
-    assert {role for name, role in roles.items() if name.startswith("mapping.")} == {"mapping"}
+    assert {role for name, role in roles.items() if name.startswith("condition.mapping.")} == {"mapping"}
     assert roles["ushape.merges.0.project.weight"] == roles["ushape.splits.0.project.weight"] == "matrix"
-    assert roles["patch_in.weight"] == roles["vector_in.weight"] == roles["tokens_in.weight"] == "embedding"
+    assert roles["patch_in.weight"] == roles["condition.vector_in.weight"] == roles["tokens_in.weight"] == "embedding"
 
 
 def test_lora_targets_are_in_every_block() -> None:

@@ -14,7 +14,7 @@ from sd_hourglass.attention import GlobalAttention
 from sd_hourglass.block import Block
 from sd_hourglass.model import Hourglass
 from sd_hourglass.neighborhood import NeighborhoodAttention
-from sd_hourglass.options import HourglassOptions, Side, default_patch
+from sd_hourglass.options import HourglassOptions
 from sd_hourglass.shifted import ShiftedWindowAttention
 
 SQUARE = GridShape(3, 64, 64)
@@ -48,8 +48,10 @@ def parameters(network: Hourglass) -> int:
         (GridShape(1, 1, 100), (1, 2)),
     ],
 )
-def test_the_patch_follows_the_grid(shape: GridShape, patch: tuple[Side, Side]) -> None:
-    assert default_patch(shape) == patch
+def test_the_patch_follows_the_grid(shape: GridShape, patch: tuple[int, int]) -> None:
+    with torch.device("meta"):
+        patches = Hourglass(HourglassOptions(), Task(shape)).patches
+    assert (patches.height, patches.width) == patch
 
 
 def test_lists_are_read_as_toml_gives_them() -> None:
@@ -169,8 +171,8 @@ def test_parts_can_be_left_out() -> None:
     assert build().param_roles()["rows"] == "vector"
     assert build(row_embedding=False).rows is None
     assert build(patch_size=["all", 2]).rows is None
-    assert "level.project.weight" in build().state_dict()
-    assert build(input_level=False).level is None
+    assert "condition.level.project.weight" in build().state_dict()
+    assert build(input_level=False).condition.level is None
 
 
 def test_dropout_acts_in_training_only() -> None:

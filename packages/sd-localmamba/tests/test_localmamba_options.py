@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sd_core.plugin import Condition, GridShape, SdError, Task
 from sd_core.testing.architecture import wake
 from sd_localmamba.model import LocalMamba
-from sd_localmamba.options import Direction, LocalMambaOptions, Side, default_patch
+from sd_localmamba.options import Direction, LocalMambaOptions
 
 SERIES = GridShape(1, 20, 2048)
 SMALL = {"depths": (1, 1), "widths": (16, 32), "d_state": 4, "directions": ("h", "w3_flip"), "mapping_width": 32}
@@ -35,8 +35,10 @@ def parameters(network: LocalMamba) -> int:
         (GridShape(1, 1, 100), (1, 2)),
     ],
 )
-def test_the_patch_follows_the_grid(shape: GridShape, patch: tuple[Side, Side]) -> None:
-    assert default_patch(shape) == patch
+def test_the_patch_follows_the_grid(shape: GridShape, patch: tuple[int, int]) -> None:
+    with torch.device("meta"):
+        patches = LocalMamba(LocalMambaOptions(), Task(shape)).patches
+    assert (patches.height, patches.width) == patch
 
 
 def test_lists_are_read_as_toml_gives_them() -> None:

@@ -8,15 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sd_core.nn.conditioning import given
 from sd_core.nn.embeddings import TimeEmbedding
 from sd_core.nn.levels import InputLevel
 from sd_core.nn.norms import modulate
-from sd_core.nn.patches import Patches, warn_of_many_tokens
+from sd_core.nn.patches import Patches, default_patch, warn_of_many_tokens
 from sd_core.nn.roles import Role, parameter_roles
 from sd_core.nn.rope import AxialRope
 from sd_core.plugin import Task
 from sd_dit.block import Block
-from sd_dit.options import DiTOptions, default_patch
+from sd_dit.options import DiTOptions
 
 
 class DiT(nn.Module):
@@ -35,7 +36,9 @@ class DiT(nn.Module):
     def __init__(self, options: DiTOptions, task: Task) -> None:
         super().__init__()
         width = options.heads * options.head_dim
-        self.patches = Patches.of(task.shape, options.patch_size or default_patch(task.shape))
+        # A patch over all electrodes has the covariance between them from the first steps.
+        sides = options.patch_size or default_patch(task.shape, picture=4, series=("all", 16))
+        self.patches = Patches.of(task.shape, sides)
         fat = 4 * self.patches.values >= width
         self.prediction_hint = "sample" if fat else "vector_field"
         self.token_count = self.patches.count
@@ -73,7 +76,7 @@ class DiT(nn.Module):
         if self.level is not None:
             condition = condition + self.level(x, t)
         if self.vector_in is not None:
-            condition = condition + self.vector_in(_given(vector, "vector"))
+            condition = condition + self.vector_in(given(vector, "vector"))
         return condition
 
     def _sequence(self, x: Tensor, tokens: Tensor | None) -> tuple[Tensor, int]:
@@ -83,7 +86,7 @@ class DiT(nn.Module):
             sequence = sequence + self.rows.repeat_interleave(self.patches.columns, dim=0)
         if self.tokens_in is None:
             return sequence.to(x.dtype), 0
-        prefix = self.tokens_in(_given(tokens, "tokens"))
+        prefix = self.tokens_in(given(tokens, "tokens"))
         return torch.cat([prefix.to(x.dtype), sequence.to(x.dtype)], dim=1), prefix.shape[1]
 
     def block_modules(self) -> Sequence[nn.Module]:
@@ -106,9 +109,3 @@ def _patch_embedding(values: int, width: int, bottleneck: int) -> nn.Module:
 
 def _row_table(rows: int, width: int) -> nn.Parameter | None:
     return nn.Parameter(0.02 * torch.randn(rows, width)) if rows > 1 else None
-
-
-def _given(condition: Tensor | None, kind: str) -> Tensor:
-    if condition is None:
-        raise ValueError(f"the network was built for a condition by {kind} and got none")
-    return condition

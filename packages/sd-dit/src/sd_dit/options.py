@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sd_core.plugin import GridShape, Options
+from sd_core.plugin import Options
 
 Side = Annotated[int, Field(ge=1)] | Literal["all"]
 
@@ -32,15 +32,3 @@ class DiTOptions(Options):
     """Tell the blocks how strong the data in the noisy input is: RMS norms hide it, and windows come out alike."""
     row_embedding: bool = True
     """Learn a vector per row of patches: rows are electrodes or frequencies, and neither look the same one step on."""
-
-
-def default_patch(shape: GridShape) -> tuple[Side, Side]:
-    """The patch for a grid when the config names none.
-
-    A picture takes 4 x 4. A long series, at least 512 samples and 16 times as wide as high, has
-    electrodes for rows, in no order that a square patch would respect, and its first structure is
-    the covariance between them: a patch over all of them has it from the first steps.
-    """
-    if shape.width >= max(512, 16 * shape.height):
-        return ("all", 16)
-    return (min(4, shape.height), min(4, shape.width))

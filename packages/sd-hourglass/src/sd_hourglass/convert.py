@@ -16,10 +16,10 @@ from sd_hourglass.options import Attention, HourglassOptions
 State = Mapping[str, Tensor]
 
 _RENAMED = (
-    (r"mapping\.(in|out)_norm\.scale", r"mapping.gain_\1"),
-    (r"mapping\.blocks\.(\d+)\.norm\.scale", r"mapping.gains.\1"),
-    (r"mapping\.blocks\.(\d+)\.up_proj\.weight", r"mapping.layers.\1.gate_up.weight"),
-    (r"mapping\.blocks\.(\d+)\.down_proj\.weight", r"mapping.layers.\1.down.weight"),
+    (r"mapping\.(in|out)_norm\.scale", r"condition.mapping.gain_\1"),
+    (r"mapping\.blocks\.(\d+)\.norm\.scale", r"condition.mapping.gains.\1"),
+    (r"mapping\.blocks\.(\d+)\.up_proj\.weight", r"condition.mapping.layers.\1.gate_up.weight"),
+    (r"mapping\.blocks\.(\d+)\.down_proj\.weight", r"condition.mapping.layers.\1.down.weight"),
     (r"(.*)\.self_attn\.norm\.linear\.weight", r"\1.attention_norm.gain.weight"),
     (r"(.*)\.self_attn\.qkv_proj\.weight", r"\1.attention.qkv.weight"),
     (r"(.*)\.self_attn\.scale", r"\1.attention.scale"),
@@ -82,7 +82,7 @@ def convert(
     ours = {_own_name(name): tensor for name, tensor in state.items() if _is_inside(name, state, options)}
     for name in [name for name in ours if name.endswith("attention.qkv.weight")]:
         ours[name] = _reordered(ours[name], options.head_dim)
-    ours |= {"vector_in.weight": vectors} if vectors is not None else {}
+    ours |= {"condition.vector_in.weight": vectors} if vectors is not None else {}
     ours |= _noise(state) | _patches(state, patch_size)
     channels = state["patch_in.proj.weight"].shape[1] // patch_size**2
     return Converted(options, channels, 0 if vectors is None else vectors.shape[1], ours)
@@ -164,8 +164,8 @@ def _noise(state: State) -> dict[str, Tensor]:
     if "aug_in_proj.weight" in state:
         constant = state["aug_in_proj.weight"].chunk(2, dim=1)[0].sum(1, keepdim=True)
     return {
-        "noise.frequencies": torch.cat([frequencies, frequencies.new_zeros(1)]),
-        "noise_in.weight": torch.cat([cos, constant, sin, torch.zeros_like(constant)], dim=1),
+        "condition.noise.frequencies": torch.cat([frequencies, frequencies.new_zeros(1)]),
+        "condition.noise_in.weight": torch.cat([cos, constant, sin, torch.zeros_like(constant)], dim=1),
     }
 
 

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sd_core.nn.levels import InputLevel
-from sd_core.nn.mapping import MappingNetwork, NoiseFeatures
+from sd_core.nn.conditioning import MappedCondition, given
 from sd_core.nn.norms import AdaRMSNorm, rms_norm
-from sd_core.nn.patches import Patches, warn_of_many_tokens
+from sd_core.nn.patches import Patches, default_patch, warn_of_many_tokens
 from sd_core.nn.precision import without_autocast
 from sd_core.nn.roles import Role, parameter_roles
 from sd_core.nn.ushape import UShape
 from sd_core.plugin import SdError, Task
 from sd_hourglass.block import Block
-from sd_hourglass.options import HourglassOptions, default_patch
+from sd_hourglass.options import HourglassOptions
 
 
 class Hourglass(nn.Module):
@@ -34,23 +33,28 @@ class Hourglass(nn.Module):
 
     def __init__(self, options: HourglassOptions, task: Task) -> None:
         super().__init__()
-        self.patches = Patches.of(task.shape, options.patch_size or default_patch(task.shape))
+        # Electrodes stay apart at first; the levels merge them.
+        sides = options.patch_size or default_patch(task.shape, picture=2, series=(1, 8))
+        self.patches = Patches.of(task.shape, sides)
         values, width, condition_width = self.patches.values, options.widths[0], options.mapping_width
         self.prediction_hint = "sample" if 4 * values >= width else "vector_field"
         self.token_count = self.patches.count
-        condition = task.condition
-        _refuse_unseen_tokens(options, condition.tokens)
+        tokens = task.condition.tokens
+        _refuse_unseen_tokens(options, tokens)
         self.patch_in = nn.Linear(values, width, bias=False)
         rows = self.patches.rows if options.row_embedding else 1
         self.rows = nn.Parameter(0.02 * torch.randn(rows, width)) if rows > 1 else None
-        self.noise = NoiseFeatures(options.noise_features)
-        self.noise_in = nn.Linear(options.noise_features, condition_width, bias=False)
-        self.level = InputLevel(task.shape, condition_width) if options.input_level else None
-        self.vector_in = nn.Linear(condition.vector, condition_width, bias=False) if condition.vector else None
-        self.tokens_in = nn.Linear(condition.tokens, condition_width, bias=False) if condition.tokens else None
-        hidden = options.mapping_mlp_width or 3 * condition_width
-        self.mapping = MappingNetwork(condition_width, options.mapping_depth, hidden, options.dropout_rate)
-        context_width = condition_width if condition.tokens else 0
+        self.condition = MappedCondition(
+            task,
+            condition_width,
+            features=options.noise_features,
+            depth=options.mapping_depth,
+            hidden=options.mapping_mlp_width or 3 * condition_width,
+            dropout_rate=options.dropout_rate,
+            input_level=options.input_level,
+        )
+        self.tokens_in = nn.Linear(tokens, condition_width, bias=False) if tokens else None
+        context_width = condition_width if tokens else 0
         self.ushape = UShape(
             self.patches.rows,
             self.patches.columns,
@@ -67,22 +71,11 @@ class Hourglass(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
         """Predict from x (B, C, H, W), t (B,) in [0, 1], vector (B, D), tokens (B, N, D) -> (B, C, H, W)."""
-        condition = self.mapping(self._inputs(x, t, vector))
-        context = None if self.tokens_in is None else rms_norm(self.tokens_in(_given(tokens, "tokens")))
+        condition = self.condition(x, t, vector)
+        context = None if self.tokens_in is None else rms_norm(self.tokens_in(given(tokens, "tokens")))
         grid = self.ushape(self._grid(x), condition, context)
         patches = self.output(rms_norm(grid.flatten(1, 2), self.gain))
         return self.patches.join(patches).to(x.dtype)
-
-    def _inputs(self, x: Tensor, t: Tensor, vector: Tensor | None) -> Tensor:
-        """What the mapping network is told, (B, mapping_width); near noise levels differ by less than bfloat16 sees."""
-        dtype = self.noise_in.weight.dtype
-        with without_autocast(x.device):
-            inputs: Tensor = self.noise_in(self.noise(t).to(dtype))
-            if self.level is not None:
-                inputs = inputs + self.level(x, t)
-            if self.vector_in is not None:
-                inputs = inputs + self.vector_in(_given(vector, "vector").to(dtype))
-        return inputs
 
     def _grid(self, x: Tensor) -> Tensor:
         """The patches as tokens (B, rows, columns, width), in the dtype of x; later rounding is small beside theirs."""
@@ -99,7 +92,7 @@ class Hourglass(nn.Module):
         inside = [module for module in self.ushape.modules() if isinstance(module, nn.Linear)]
         norms = [module for module in self.ushape.modules() if isinstance(module, AdaRMSNorm)]
         tables = [] if self.rows is None else [self.rows]
-        return parameter_roles(self, matrices=inside, tables=tables, mapping=[self.mapping, *norms])
+        return parameter_roles(self, matrices=inside, tables=tables, mapping=[self.condition.mapping, *norms])
 
 
 def _refuse_unseen_tokens(options: HourglassOptions, width: int) -> None:
@@ -114,9 +107,3 @@ def _most_global_tokens(options: HourglassOptions, ushape: UShape) -> int:
     """Tokens that attend to each other, in the largest level where all do."""
     levels = [level for level in ushape.levels if options.attention_of(level.index) == "global"]
     return max((level.rows * level.columns for level in levels), default=0)
-
-
-def _given(condition: Tensor | None, kind: str) -> Tensor:
-    if condition is None:
-        raise ValueError(f"the network was built for a condition by {kind} and got none")
-    return condition

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sd_core.plugin import GridShape, Options
+from sd_core.plugin import Options
 
 Side = Annotated[int, Field(ge=1)] | Literal["all"]
 Count = Annotated[int, Field(ge=1)]
@@ -81,14 +81,3 @@ class HourglassOptions(Options):
     def mlp_width(self, level: int) -> int:
         """Hidden width of the feed-forward layers of a level."""
         return 3 * self.widths[level] if self.mlp_widths is None else self.mlp_widths[level]
-
-
-def default_patch(shape: GridShape) -> tuple[Side, Side]:
-    """The patch for a grid when the config names none.
-
-    A picture takes 2 x 2. A long series, at least 512 samples and 16 times as wide as high, has
-    electrodes for rows, which stay apart at first; the levels merge them.
-    """
-    if shape.width >= max(512, 16 * shape.height):
-        return (1, 8)
-    return (min(2, shape.height), min(2, shape.width))

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sd_core.nn.conditioning import MappedCondition
 from sd_core.nn.feedforward import swiglu_width
-from sd_core.nn.levels import InputLevel
-from sd_core.nn.mapping import MappingNetwork, NoiseFeatures
 from sd_core.nn.norms import AdaRMSNorm, rms_norm
-from sd_core.nn.patches import Patches
-from sd_core.nn.precision import without_autocast
+from sd_core.nn.patches import Patches, default_patch
 from sd_core.nn.roles import Role, parameter_roles
 from sd_core.nn.ushape import UShape
 from sd_core.plugin import Task
 from sd_localmamba.block import Block
-from sd_localmamba.options import LocalMambaOptions, default_patch
+from sd_localmamba.options import LocalMambaOptions
 from sd_localmamba.pooling import TokenPooling
 from sd_localmamba.scan.selective import require_backend
 from sd_localmamba.ss2d import SS2D
@@ -41,7 +39,9 @@ class LocalMamba(nn.Module):
         super().__init__()
         require_backend(options.scan_backend, options.d_state)
         width = options.widths[0]
-        self.patches = Patches.of(task.shape, options.patch_size or default_patch(task.shape))
+        # Electrodes stay apart at first; the levels merge them.
+        sides = options.patch_size or default_patch(task.shape, picture=2, series=(1, 8))
+        self.patches = Patches.of(task.shape, sides)
         self.prediction_hint = "sample" if 4 * self.patches.values >= width else "vector_field"
         self.token_count = self.patches.count
         self.lora_targets = SCAN_LAYERS + (FEEDFORWARD_LAYERS if options.mlp_ratio else ())
@@ -49,7 +49,7 @@ class LocalMamba(nn.Module):
         rows, columns = self.patches.rows, self.patches.columns
         self.rows = _table(rows, width) if options.axial_embedding else None
         self.columns = _table(columns, width) if options.axial_embedding else None
-        self.condition = ConditionInputs(options, task)
+        self.condition = _condition(options, task)
         self.levels = UShape(
             rows,
             columns,
@@ -94,39 +94,19 @@ class LocalMamba(nn.Module):
         return parameter_roles(self, matrices=hidden, tables=tables, mapping=[self.condition.mapping, *norms])
 
 
-class ConditionInputs(nn.Module):
-    """Noise level, strength of the input, `vector` and `tokens`, summed and mapped: what the blocks are told."""
-
-    def __init__(self, options: LocalMambaOptions, task: Task) -> None:
-        super().__init__()
-        width, emitted = options.mapping_width, task.condition
-        self.noise = NoiseFeatures(width)
-        self.noise_in = nn.Linear(2 * (width // 2), width, bias=False)
-        self.level = InputLevel(task.shape, width) if options.input_level else None
-        self.vector_in = nn.Linear(emitted.vector, width, bias=False) if emitted.vector else None
-        self.tokens_in = TokenPooling(emitted.tokens, width) if emitted.tokens else None
-        self.mapping = MappingNetwork(width, options.mapping_depth, swiglu_width(width, 4.0), options.dropout_rate)
-
-    def forward(self, x: Tensor, t: Tensor, vector: Tensor | None, tokens: Tensor | None) -> Tensor:
-        """From the inputs of the network -> (B, mapping_width), in the dtype of the weights under autocast too."""
-        with without_autocast(x.device):
-            dtype = self.noise_in.weight.dtype
-            condition = self.noise_in(self.noise(t).to(dtype))
-            if self.level is not None:
-                condition = condition + self.level(x, t)
-            if self.vector_in is not None:
-                condition = condition + self.vector_in(_given(vector, "vector").to(dtype))
-            if self.tokens_in is not None:
-                condition = condition + self.tokens_in(_given(tokens, "tokens").to(dtype))
-            mapped: Tensor = self.mapping(condition)
-        return mapped
+def _condition(options: LocalMambaOptions, task: Task) -> MappedCondition:
+    width, tokens = options.mapping_width, task.condition.tokens
+    return MappedCondition(
+        task,
+        width,
+        features=2 * (width // 2),
+        depth=options.mapping_depth,
+        hidden=swiglu_width(width, 4.0),
+        dropout_rate=options.dropout_rate,
+        input_level=options.input_level,
+        pooling=TokenPooling(tokens, width) if tokens else None,
+    )
 
 
 def _table(count: int, width: int) -> nn.Parameter | None:
     return nn.Parameter(0.02 * torch.randn(count, width)) if count > 1 else None
-
-
-def _given(condition: Tensor | None, kind: str) -> Tensor:
-    if condition is None:
-        raise ValueError(f"the network was built for a condition by {kind} and got none")
-    return condition

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sd_core.plugin import GridShape, Options
+from sd_core.plugin import Options
 
 Side = Annotated[int, Field(ge=1)] | Literal["all"]
 Count = Annotated[int, Field(ge=1)]
@@ -118,14 +118,3 @@ class LocalMambaOptions(Options):
     def step_rank(self, width: int) -> int:
         """Rank of the projection to the step sizes at a level of this width."""
         return -(-width // 16) if self.dt_rank == "auto" else self.dt_rank
-
-
-def default_patch(shape: GridShape) -> tuple[Side, Side]:
-    """The patch for a grid when the config names none.
-
-    A picture takes 2 x 2. A long series, at least 512 samples and 16 times as wide as high, has
-    electrodes for rows, which stay apart at first; the levels merge them.
-    """
-    if shape.width >= max(512, 16 * shape.height):
-        return (1, 8)
-    return (min(2, shape.height), min(2, shape.width))

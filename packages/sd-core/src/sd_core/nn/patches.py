@@ -81,6 +81,22 @@ class Patches:
         return x[:, :, :height, :width]
 
 
+def default_patch(shape: GridShape, *, picture: int, series: tuple[Side, Side]) -> tuple[Side, Side]:
+    """The patch for a grid when the config names none: a square, or what suits a series.
+
+    A series is at least 512 samples long and 16 times as wide as high. Its rows are electrodes, in no
+    order that a square would respect.
+
+    Args:
+        shape: Of the grid.
+        picture: Side of the square.
+        series: Patch of a series.
+    """
+    if shape.width >= max(512, 16 * shape.height):
+        return series
+    return (min(picture, shape.height), min(picture, shape.width))
+
+
 def _extent(side: Side, size: int, axis: str) -> int:
     extent = size if side == "all" else side
     if not 1 <= extent <= size:
