@@ -15,15 +15,17 @@ from torch import Tensor
 from sd_core.config.read import Run, read_resolved
 from sd_core.errors import SdError
 from sd_core.registry import Registry, discover
+from sd_core.run.asked import Asked, Given, ask
 from sd_core.run.assemble import Assembly, build_sampler
+from sd_core.run.captions import CAPTION, prepare_captions, template_of
 from sd_core.run.checkpoint import MANIFEST, newest, step_of
 from sd_core.run.drawing import Drawer
 from sd_core.run.earlier import load_earlier
 from sd_core.run.loading import chosen_average, load_assembly
 from sd_core.run.opening import open_data
-from sd_core.run.randomness import Stream, words
 from sd_core.run.setup import autocast, cpu_has_bf16
-from sd_core.run.stored import RUN, TaskCard, labels_from_examples, read_card
+from sd_core.run.stored import RUN, TaskCard, read_card
+from sd_core.run.vocabulary import Vocabulary
 from sd_core.task import SignalInfo, Windows
 from sd_core.windows.reading import PictureSet, WindowSet
 
@@ -111,27 +113,78 @@ def run_dir_of(source: Path) -> Path:
     return source.parent if (source / MANIFEST).is_file() and (source.parent / RUN).is_file() else source
 
 
-def generate(loaded: LoadedRun, count: int, *, seed: int | None = None, tick: Tick | None = None) -> Windows:
-    """Draw windows; window i follows from (seed, i) only, not from batches or devices.
+def generate(
+    loaded: LoadedRun,
+    count: int,
+    *,
+    seed: int | None = None,
+    given: Sequence[Given] = (),
+    tick: Tick | None = None,
+) -> Windows:
+    """Draw windows; window i follows from (seed, i) and what is asked of it only, not from batches or devices.
 
-    A conditional model is asked for the labels of train windows, drawn at random; the windows carry
-    the labels that were asked for and no others.
+    Args:
+        loaded: The model.
+        count: Windows.
+        seed: Instead of `[inference] seed`.
+        given: Labels asked for: of all windows, or of each; see `asked_of`.
+        tick: Told how many more windows are done.
+
+    Returns:
+        Windows that carry the labels that were asked for, and no others.
 
     Raises:
-        SdError: the model was trained on rendered pictures.
+        SdError: the model was trained on rendered pictures, or does not know what is asked for.
     """
     info = loaded.info
     parts = loaded.assembly.representation.parts
     drawer = _drawer(loaded, seed)
     per_batch = max(1, loaded.run.config.inference.batch_size // parts)
-    choice = example_choice(loaded, count, drawer.inference.seed)
+    asked = asked_of(loaded, count, drawer.inference.seed, given)
     signals = []
     for start in range(0, count, per_batch):
         numbers = torch.arange(start, min(start + per_batch, count))
-        signals.append(_decode(loaded, drawer, numbers, choice[numbers]))
+        signals.append(_decode(loaded, drawer, numbers, asked))
         if tick is not None:
             tick(len(numbers))
-    return Windows(signal=np.concatenate(signals), info=info, columns=label_values(loaded, choice))
+    return Windows(signal=np.concatenate(signals), info=info, columns=asked.columns())
+
+
+def asked_of(loaded: LoadedRun, count: int, seed: int, given: Sequence[Given] = ()) -> Asked:
+    """The labels of windows to draw: those given, the rest as train windows have them (`sd_core.run.asked`).
+
+    Raises:
+        SdError: the run was not trained on a label or does not know its value, or a caption is too long.
+    """
+    run, network = loaded.run, loaded.assembly.network
+    asked = ask(
+        loaded.card,
+        network.conditioner.roles,
+        template_of(run),
+        given,
+        conditioning=run.config.model.conditioning,
+        count=count,
+        seed=seed,
+    )
+    for assembly in (loaded.assembly, loaded.earlier):
+        if assembly is not None:
+            prepare_captions(assembly.network, set(asked.values.get(CAPTION, ())))
+    return asked
+
+
+def drawn_labels(loaded: LoadedRun, given: Sequence[Given]) -> list[str]:
+    """The labels that are not asked for in every window, so that some come from train windows.
+
+    Raises:
+        SdError: the run was not trained on a label that is given, or does not know its value.
+    """
+    run = loaded.run
+    known = Vocabulary(
+        loaded.card.labels, loaded.assembly.network.conditioner.roles, template_of(run), run.config.model.conditioning
+    )
+    for row in given:
+        known.read(row)
+    return known.left_open(given)
 
 
 def _drawer(loaded: LoadedRun, seed: int | None) -> Drawer:
@@ -157,45 +210,23 @@ def drawing_precision(device: torch.device, trained: str) -> str:
     return "no"
 
 
-def _decode(loaded: LoadedRun, drawer: Drawer, numbers: Tensor, choice: Tensor) -> np.ndarray[Any, Any]:
+def _decode(loaded: LoadedRun, drawer: Drawer, numbers: Tensor, asked: Asked) -> np.ndarray[Any, Any]:
     """The windows of these numbers; the examples of one window may fill several batches."""
     parts = loaded.assembly.representation.parts
     positions = (numbers[:, None] * parts + torch.arange(parts)).flatten()
-    size = drawer.inference.batch_size
-    batches = zip(positions.split(size), choice.repeat_interleave(parts).split(size), strict=True)
-    x = torch.cat([_examples(loaded, drawer, *batch) for batch in batches])
+    batches = positions.split(drawer.inference.batch_size)
+    x = torch.cat([_examples(loaded, drawer, batch, asked) for batch in batches])
     decoded: np.ndarray[Any, Any] = loaded.assembly.representation.decode(x).float().cpu().numpy()
     return decoded
 
 
-def _examples(loaded: LoadedRun, drawer: Drawer, positions: Tensor, choice: Tensor) -> Tensor:
+def _examples(loaded: LoadedRun, drawer: Drawer, positions: Tensor, asked: Asked) -> Tensor:
     parts = loaded.assembly.representation.parts
-    labels = labels_from_examples(loaded.card, choice, loaded.device)
+    labels = asked.labels(positions // parts, loaded.device)
     return drawer.examples(positions, labels, (positions % parts).to(loaded.device) if parts > 1 else None)
 
 
-def example_choice(loaded: LoadedRun, count: int, seed: int) -> Tensor:
-    """Which train window's labels each generated window asks for, (count,) int64."""
-    kept = max((len(values) for values in loaded.card.label_examples.values()), default=1)
-    return words(seed, Stream.LABELS, torch.arange(count), 1)[:, 0] % kept
-
-
-def label_values(loaded: LoadedRun, choice: Tensor) -> dict[str, list[Any]]:
-    """The requested labels as a dataset writes them: words instead of indices, None for missing."""
-    card, columns = loaded.card, dict[str, list[Any]]()
-    for role in sorted(loaded.assembly.network.conditioner.roles):
-        values = card.label_examples[role]
-        picked = [values[index] for index in choice.tolist()]
-        if role in card.labels.categories:
-            names = card.labels.categories[role]
-            picked = [names[index] if index >= 0 else None for index in picked]
-        elif role in card.labels.numbers:
-            picked = [None if np.isnan(value) else value for value in picked]
-        columns["label" if role == "class" else role] = picked
-    return columns
-
-
-def provenance(loaded: LoadedRun, count: int, seed: int | None) -> dict[str, Any]:
+def provenance(loaded: LoadedRun, count: int, seed: int | None, given: Sequence[Given] = ()) -> dict[str, Any]:
     """Where generated windows come from, for exporters: everything needed to draw them again."""
     inference = loaded.run.config.inference
     return {
@@ -209,6 +240,8 @@ def provenance(loaded: LoadedRun, count: int, seed: int | None) -> dict[str, Any
         "trained_on": loaded.run.config.dataset.name,
         "exact_representation": loaded.assembly.representation.exact,
         "ema": loaded.ema,
+        "conditioning": loaded.run.config.model.conditioning,
+        "asked": dict(given[0]) if len(given) == 1 else [dict(row) for row in given],
         "count": count,
         **inference.model_dump(mode="json", exclude={"extras", "ema"}),
         "seed": inference.seed if seed is None else seed,

@@ -20,6 +20,7 @@ from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly, build_sampler
 from sd_core.run.base import BaseCard
+from sd_core.run.captions import CAPTION, prepare_captions
 from sd_core.run.drawing import Drawer
 from sd_core.run.ema import Averages
 from sd_core.run.guard import Guard
@@ -167,6 +168,7 @@ def _previews(run: Run, registry: Registry, accelerator: Accelerator, data: Open
         if config.inference.guidance_checkpoint is not None:
             _log.warning("pictures during the training are drawn without guidance: its reference is another checkpoint")
         split = with_parts(data.split(config.dataset.val_split), assembly.representation.parts)
+        prepare_captions(assembly.network, split.labels.texts(CAPTION))
         held_out = HeldOut(
             split, config.training.eval_num_examples, config.training.seed, config.dataset.eval_batch_size
         )

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from sd_core.config.read import Run
 from sd_core.run.assemble import Assembly, Geometry
 from sd_core.run.data import Split
 from sd_core.run.latents import refuse_other_latent_space, write_latent_space
 from sd_core.run.state import write_tensors
-from sd_core.task import GridShape, Labels, LabelSpace, SignalInfo
+from sd_core.task import GridShape, LabelSpace, SignalInfo
 
 if TYPE_CHECKING:
     from sd_core.run.base import BaseCard
@@ -37,7 +36,7 @@ class TaskCard:
     geometry: Geometry
     labels: LabelSpace
     label_examples: Mapping[str, list[Any]]
-    """Labels of evenly spaced train windows by role: what unconditional requests are drawn from."""
+    """Labels of evenly spaced train windows by role: what is not asked for is drawn from them."""
     fingerprint: str
     """Of the train split."""
 
@@ -81,20 +80,6 @@ def card_of(train: Split, geometry: Geometry, labels: LabelSpace) -> TaskCard:
     examples = {role: list(values) for role, values in train.labels.rows(rows).items()}
     listed = {role: np.asarray(v).tolist() if role not in labels.texts else v for role, v in examples.items()}
     return TaskCard(geometry, labels, listed, train.source.fingerprint)
-
-
-def labels_from_examples(card: TaskCard, choice: Tensor, device: torch.device) -> Labels:
-    """The labels of these examples (indices into `label_examples`), as a conditioner takes them."""
-    labels: dict[str, Any] = {}
-    for role, values in card.label_examples.items():
-        picked = [values[index] for index in choice.tolist()]
-        if role in card.labels.categories:
-            labels[role] = torch.tensor(picked, dtype=torch.int64, device=device)
-        elif role in card.labels.numbers:
-            labels[role] = torch.tensor(picked, dtype=torch.float32, device=device)
-        else:
-            labels[role] = picked
-    return labels
 
 
 @dataclass(frozen=True)

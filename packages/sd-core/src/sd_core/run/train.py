@@ -12,6 +12,7 @@ from sd_core.config.read import Run
 from sd_core.registry import Registry, discover
 from sd_core.run.assemble import assemble
 from sd_core.run.base import lay_base
+from sd_core.run.captions import CAPTION, prepare_captions
 from sd_core.run.checkpoint import set_aside_later
 from sd_core.run.console import Bar
 from sd_core.run.data import training_batches
@@ -64,6 +65,7 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
         load_representation(checkpoint, assembly)
     base = lay_base(run, assembly, registry, checkpoint)
     assembly.to(accelerator.device)
+    prepare_captions(assembly.network, data.train.labels.texts(CAPTION))
     data = replace(data, train=keep_latents(run, registry, data.train, assembly, accelerator.device))
 
     # the state that moves from step to step

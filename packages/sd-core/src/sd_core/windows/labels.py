@@ -112,8 +112,7 @@ def _values(source: Rows, role: str, roles: Sources) -> list[Any]:
         return [_number(value, column) for value in values]
     if role in _TEXTS:
         return [None if value is None else str(value) for value in values]
-    cleaned = [_category(value) for value in values]
-    return [_GENDERS.get(value.lower(), value) if value else None for value in cleaned] if role == "gender" else cleaned
+    return [category(role, value) for value in values]
 
 
 def _sentences(source: Rows, template: Template, roles: Sources) -> list[str | None]:
@@ -134,6 +133,12 @@ def _number(value: Any, column: str) -> float | None:
     except (TypeError, ValueError) as error:
         raise SdError(f"the column '{column}' holds {value!r}, which is not a number") from error
     return number if math.isfinite(number) else None
+
+
+def category(role: str, value: Any) -> str | None:
+    """A value of a categorical role as it counts: trimmed, genders as F or M, None for words that say nothing."""
+    text = _category(value)
+    return _GENDERS.get(text.lower(), text) if text and role == "gender" else text
 
 
 def _category(value: Any) -> str | None:
