@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,40 @@ def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_vae(tmp_path_factory.mktemp("vae"))
 
 
+def config(windows: Path, view: dict[str, object], codec: dict[str, object]) -> str:
+    return toy_config(
+        windows,
+        data=view,
+        dataset={"batch_size": 2, "eval_batch_size": 2},
+        codec={"name": "vae", "extras": codec},
+        training={
+            "max_train_steps": 2,
+            "log_every_steps": 1,
+            "eval_num_steps": 2,
+            "eval_num_examples": 2,
+            "eval_num_pictures": 2,
+        },
+        inference={"denoising_steps": 1, "sampler": "euler"},
+    )
+
+
+@pytest.mark.parametrize("layout", ["stack", "electrode"])
+def test_kept_latents_are_those_of_the_same_examples(
+    tmp_path: Path, windows: Path, registry: Registry, vae: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses of a run that reads kept latents are those of one that encodes each batch."""
+    monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path / "cache"))
+    losses = []
+    for cache in (False, True):
+        file, folder = tmp_path / "run.toml", tmp_path / f"run-{cache}"
+        view: dict[str, object] = {"representation": "db-iq", "extras": {"layout": layout}}
+        file.write_text(config(windows, view, {"pretrained": str(vae), "cache": cache}))
+        train(read_run(file, (), registry), folder, registry=registry)
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line).get("loss", 0.0) for line in lines])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("representation", "layout", "latent"),
     [
@@ -56,16 +91,8 @@ def test_it_goes_all_the_way_in_latents(  # noqa: PLR0917 - three of them are fi
     latent: tuple[int, int, int],
 ) -> None:
     file = tmp_path / "run.toml"
-    file.write_text(
-        toy_config(
-            windows,
-            data={"representation": representation, **({} if layout is None else {"extras": {"layout": layout}})},
-            dataset={"batch_size": 2, "eval_batch_size": 2},
-            codec={"name": "vae", "extras": {"pretrained": str(vae)}},
-            training={"max_train_steps": 2, "eval_num_steps": 2, "eval_num_examples": 2, "eval_num_pictures": 2},
-            inference={"denoising_steps": 1, "sampler": "euler"},
-        )
-    )
+    view: dict[str, object] = {"representation": representation, "extras": {} if layout is None else {"layout": layout}}
+    file.write_text(config(windows, view, {"pretrained": str(vae)}))
     train(read_run(file, (), registry), tmp_path / "run", registry=registry)
     assert list((tmp_path / "run" / "samples").glob("*.png"))
     loaded = load_run(tmp_path / "run", registry=registry)

@@ -24,6 +24,7 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "autocorrelation",
             "covariance",
             "mmd",
+            "label_consistency",
             "memorisation",
         ),
         "reports": ("html",),

@@ -143,3 +143,5 @@ class Score:
     """Makes the score a guard instead of a distance: a value beyond it, seen from `ideal`, is announced first."""
     alarm_means: str = ""
     """What has happened then, as a clause: "training windows are copied"."""
+    column: str = ""
+    """A label that the score reads: it is about models that were asked for it, and left out for others."""

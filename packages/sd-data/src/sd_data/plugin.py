@@ -53,6 +53,14 @@ def sd_metrics() -> list[Component]:
             options="sd_data.metrics.options:MmdOptions",
         ),
         Component(
+            name="label_consistency",
+            summary="Whether generated windows show the labels that they were asked for",
+            factory="sd_data.metrics.labels:LabelConsistency",
+            options="sd_data.metrics.options:LabelConsistencyOptions",
+            requires=("sklearn",),
+            extra="eval",
+        ),
+        Component(
             name="memorisation",
             summary="Distance to the nearest training window, beside held-out windows",
             factory="sd_data.metrics.memorisation:Memorisation",

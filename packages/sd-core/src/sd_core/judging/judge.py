@@ -91,7 +91,9 @@ class _Bench:
 
     def scores(self, name: str, metric: Metric, joint: bool) -> dict[str, Any]:
         """The entries of one metric: every candidate against the same held-out windows."""
-        defined = {key for key, score in metric.scores.items() if joint or not score.spatial}
+        asked = {"", *self.candidates["value"].columns}
+        about = {key: score for key, score in metric.scores.items() if score.column in asked}
+        defined = {key for key, score in about.items() if joint or not score.spatial}
         guards_only = all(metric.scores[key].alarm is not None for key in defined)
         found: dict[str, dict[str, float]] = {}
         for candidate, windows in self.candidates.items() if defined else ():
@@ -100,7 +102,7 @@ class _Bench:
             found[candidate] = metric(self.real, shown, self.train)
         return {
             name if key == name else f"{name}.{key}": _entry(score, key, found, key in defined)
-            for key, score in metric.scores.items()
+            for key, score in about.items()
         }
 
 

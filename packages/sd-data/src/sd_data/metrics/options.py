@@ -23,3 +23,10 @@ class MemorisationOptions(Options):
     """A copy is still a copy when it is moved by up to this many seconds."""
     max_frequency: Annotated[float, Field(gt=0)] = 20.0
     """Windows are compared below this frequency, in Hz; noise above it hides no copy."""
+
+
+class LabelConsistencyOptions(Options):
+    """`[evaluation.extras.label_consistency]`."""
+
+    inverse_regularisation: Annotated[float, Field(gt=0)] = 0.01
+    """C of the classifier; small, since there are more features than subjects."""
