@@ -137,16 +137,25 @@ class SD3Text(nn.Module):
         return Shelf("sd3-text", recipe)
 
 
+def encoder_source(options: SD3TextOptions) -> tuple[str, str | None, str]:
+    """Where the text encoders are: a folder or hub id, its revision, and the key of the config that says it.
+
+    Raises:
+        SdError: nothing says it.
+    """
+    if options.encoder is not None:
+        return options.encoder, options.encoder_revision, "conditioning.encoder"
+    if options.pretrained is not None:
+        return options.pretrained, options.revision, "model.pretrained"
+    raise SdError(
+        "conditioning 'sd3-text' needs text encoders: name a hub id or a folder with conditioning.encoder, or with "
+        "model.pretrained"
+    )
+
+
 def _folder(options: SD3TextOptions) -> Path | None:
     """The encoders' folder; None on tensors without numbers where it cannot be had."""
-    key = "conditioning.encoder" if options.encoder is not None else "model.pretrained"
-    source = options.encoder if options.encoder is not None else options.pretrained
-    if source is None:
-        raise SdError(
-            "conditioning 'sd3-text' needs text encoders: name a hub id or a folder with conditioning.encoder, or with "
-            "model.pretrained"
-        )
-    revision = options.encoder_revision if options.encoder is not None else options.revision
+    source, revision, key = encoder_source(options)
     try:
         return locate(source, revision, encoder_parts(options.t5), key)
     except SdError as error:
