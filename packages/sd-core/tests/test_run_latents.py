@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from sd_core.codecs.vae import Vae
 from sd_core.config.read import Run, read_run
 from sd_core.errors import SdError
 from sd_core.registry import Registry
+from sd_core.run.assemble import assemble
 from sd_core.run.dryrun import describe_run
+from sd_core.run.latents import keep_latents
+from sd_core.run.opening import open_data
 from sd_core.run.sample import generate, load_run
 from sd_core.run.train import train
 from sd_core.testing.toys import TOY_SIGNAL, toy_config, toy_registry, write_toy_windows
@@ -165,6 +171,40 @@ def test_damaged_latents_are_encoded_again(
     assert {path.name for path in values.parent.parent.iterdir() if path.is_dir()} == {values.parent.name}
 
 
+def test_of_several_at_once_one_encodes(
+    tmp_path: Path, windows: Path, registry: Registry, vae: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = read(windows, registry, vae, cache=True)
+    data = open_data(run, registry)
+    assembly = assemble(run, registry, data.geometry, data.labels)
+    assembly.representation.fit(data.train.source)  # type: ignore[arg-type]
+    calls = encodings(monkeypatch)
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(keep_latents, run, registry, data.train, assembly, torch.device("cpu")) for _ in range(4)]
+    splits = [job.result() for job in jobs]
+    assert len(calls) == 1
+    first, *others = [split.batch([0, 1], [5, 3]) for split in splits]
+    assert first.encoded
+    assert all(torch.equal(first.data, other.data) for other in others)
+    expected = assembly.codec.encode(assembly.representation.encode(torch.from_numpy(data.train.fetch([5, 3]))))
+    torch.testing.assert_close(first.data, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_old_pictures_have_latents_too(tmp_path: Path, registry: Registry, vae: Path) -> None:
+    for split in ("train", "validation"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        for number in range(3):
+            pixels = np.full((16, 16, 3), 80 * number, dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / split / f"{number}.png")
+    run = read(tmp_path / "data", registry, vae, cache=True)
+    train(run, tmp_path / "run", registry=registry)
+    loaded = load_run(tmp_path / "run", registry=registry)
+    assert tuple(loaded.assembly.task.shape) == (4, 8, 8)
+    assert isinstance(loaded.assembly.codec, Vae)
+    assert loaded.assembly.codec.input_scale == 1.0  # they fill [-1, 1] already
+    assert list((tmp_path / "run" / "samples").glob("*.png"))
+
+
 def test_the_first_pass_is_announced_with_its_place(
     tmp_path: Path, windows: Path, registry: Registry, vae: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -191,8 +231,8 @@ def test_latent_space_takes_the_models_pretrained(tmp_path: Path, windows: Path,
     assert run.config.codec.name == "vae"
     assert run.config.codec.extras["pretrained"] == str(vae)
     file.write_text(toy_config(windows, model={"name": "toy", "latent_space": True}))
-    with pytest.raises(SdError, match=r"\[codec.extras\]: needs pretrained, the VAE.*\[model\] pretrained with"):
-        read_run(file, (), registry)
+    with pytest.raises(SdError, match=r"which VAE: set codec.extras.pretrained .* or model.pretrained with"):
+        train(read_run(file, (), registry), tmp_path / "run", registry=registry)
 
 
 def test_a_dry_run_says_codec_latents_and_memory(windows: Path, registry: Registry, vae: Path) -> None:

@@ -31,6 +31,11 @@ def windows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_miniature(tmp_path_factory.mktemp("eeg") / "data", SIGNAL, train=4, held_out=2)
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="module")
 def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_vae(tmp_path_factory.mktemp("vae"))
@@ -55,10 +60,9 @@ def config(windows: Path, view: dict[str, object], codec: dict[str, object]) -> 
 
 @pytest.mark.parametrize("layout", ["stack", "electrode"])
 def test_kept_latents_are_those_of_the_same_examples(
-    tmp_path: Path, windows: Path, registry: Registry, vae: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, windows: Path, registry: Registry, vae: Path, layout: str
 ) -> None:
     """Losses of a run that reads kept latents are those of one that encodes each batch."""
-    monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path / "cache"))
     losses = []
     for cache in (False, True):
         file, folder = tmp_path / "run.toml", tmp_path / f"run-{cache}"

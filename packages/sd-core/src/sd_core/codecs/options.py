@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from sd_core.options import Options
 
@@ -12,8 +12,8 @@ from sd_core.options import Options
 class VaeOptions(Options):
     """`[codec.extras]` of `vae`."""
 
-    pretrained: str = Field(default="", validate_default=True)
-    """A hub id or a folder in diffusers layout: of a VAE, or of a pipeline whose folder `vae` is taken. With
+    pretrained: str | None = None
+    """Required. A hub id or a folder in diffusers layout: of a VAE, or of a pipeline whose folder `vae` is taken. With
     `[model] latent_space = true` it is the model's `pretrained` unless written here."""
     revision: str | None = None
     """Revision on the hub."""
@@ -28,13 +28,3 @@ class VaeOptions(Options):
     cache: bool = False
     """Encode the train split once and keep its latents on disk, found again by data, representation and weights.
     Needs 4 bytes a value: 82 kB for a window of 20 electrodes in 16 channels."""
-
-    @field_validator("pretrained")
-    @classmethod
-    def _names_one(cls, pretrained: str) -> str:
-        if not pretrained:
-            raise ValueError(
-                "needs pretrained, the VAE: a hub id or a folder in diffusers layout; or [model] pretrained with "
-                "latent_space = true"
-            )
-        return pretrained

@@ -46,11 +46,12 @@ class Vae(nn.Module):
         super().__init__()
         self.options = options
         self.grid = shape
-        self.autoencoder = load_autoencoder(options.pretrained, options.revision)
+        pretrained = _named(options.pretrained)
+        self.autoencoder = load_autoencoder(pretrained, options.revision)
         config = self.autoencoder.config
         self.planes = shape.channels // shape.groups
-        _refuse_misfit(config.in_channels, config.out_channels, self.planes, options.pretrained)
-        _refuse_other_normalisation(config, options.pretrained)
+        _refuse_misfit(config.in_channels, config.out_channels, self.planes, pretrained)
+        _refuse_other_normalisation(config, pretrained)
         self.scaling: float = config.scaling_factor
         self.shift: float = config.shift_factor or 0.0
         self.pixels: int = config.in_channels
@@ -108,6 +109,15 @@ class Vae(nn.Module):
         """Which latent space this is, wherever its files stand: weights, factors, scale, precision, tiles."""
         content = (self._weights, self.scaling, self.shift, self.input_scale, self.options.precision, self.tiles)
         return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def _named(pretrained: str | None) -> str:
+    if not pretrained:
+        raise SdError(
+            "codec 'vae' needs to know which VAE: set codec.extras.pretrained to a hub id or a folder in diffusers "
+            "layout, or model.pretrained with model.latent_space = true"
+        )
+    return pretrained
 
 
 def _rounded_up(side: int, multiple: int) -> int:

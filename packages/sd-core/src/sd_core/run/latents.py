@@ -151,6 +151,9 @@ def _build(folder: Path, shape: tuple[int, ...], encoded: Callable[[], Iterator[
         (scratch / _SEAL).write_text(_seal(scratch / _VALUES), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         scratch.rename(folder)
+    except OSError:
+        if not _whole(folder):  # otherwise another process was faster where locks do not work: its copy serves as well
+            raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
