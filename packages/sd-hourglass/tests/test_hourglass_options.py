@@ -86,6 +86,8 @@ def test_lists_are_read_as_toml_gives_them() -> None:
         ({"kernel": 4}, "4 is even, .* kernel .* take 3 or 5"),
         ({"kernel": 0}, "kernel"),
         ({"window": -1}, "window"),
+        ({"window": 4}, "window does nothing where no level has attention 'shifted-window'"),
+        ({"kernel": 7, "attention": ["global"] * 3}, "kernel does nothing where no level has attention 'neighborhood'"),
         ({"noise_features": 7}, "noise_features"),
         ({"dropout_rate": 1.0}, "dropout_rate"),
         ({"cfg_dropout": 0.1}, "cfg_dropout"),

@@ -70,7 +70,15 @@ class HourglassOptions(Options):
                 f"{self.kernel} is even, and such a kernel has no middle for a token to stand in; "
                 f"take {self.kernel - 1} or {self.kernel + 1}"
             )
+        self._refuse_idle_sides()
         return self
+
+    def _refuse_idle_sides(self) -> None:
+        used = {self.attention_of(level) for level in range(len(self.depths))}
+        if self.kernel is not None and "neighborhood" not in used:
+            raise ValueError("kernel does nothing where no level has attention 'neighborhood'; leave it out")
+        if self.window is not None and "shifted-window" not in used:
+            raise ValueError("window does nothing where no level has attention 'shifted-window'; leave it out")
 
     def attention_of(self, level: int) -> Attention:
         """What the tokens of a level see."""
