@@ -40,7 +40,7 @@ def test_every_offer_can_be_kept(offer: Component) -> None:
 def test_core_offers_what_the_design_names() -> None:
     names = {kind: [offer.name for offer in offers] for kind, offers in OFFERS.items()}
     assert names["samplers"] == ["euler", "heun", "dpm++", "unipc"]
-    assert names["conditioners"] == ["none", "classes", "attributes"]
+    assert names["conditioners"] == ["none", "classes", "attributes", "caption"]
     assert names["objectives"] == ["flow"]
     assert names["codecs"] == ["none"]
 
