@@ -42,7 +42,7 @@ def test_core_offers_what_the_design_names() -> None:
     assert names["samplers"] == ["euler", "heun", "dpm++", "unipc"]
     assert names["conditioners"] == ["none", "classes", "attributes", "caption"]
     assert names["objectives"] == ["flow"]
-    assert names["codecs"] == ["none"]
+    assert names["codecs"] == ["none", "vae"]
 
 
 def test_names_may_hold_a_plus_but_not_a_space() -> None:
