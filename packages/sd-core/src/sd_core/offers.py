@@ -27,6 +27,7 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "label_consistency",
             "memorisation",
         ),
+        "exporters": ("fif", "edf", "bids"),
         "reports": ("html",),
     },
     "sd-dit": {"architectures": ("dit",)},

@@ -70,6 +70,30 @@ def sd_metrics() -> list[Component]:
 
 
 @hookimpl
+def sd_exporters() -> list[Component]:
+    """File formats: every file says that it is synthetic."""
+    return [
+        Component(
+            name="fif",
+            summary="MNE epochs with positions and labels: generated-epo.fif",
+            factory="sd_data.export.fif:Fif",
+        ),
+        Component(
+            name="edf",
+            summary="EDF+ files of 16 bits, a window each, and windows.csv",
+            factory="sd_data.export.edf:Edf",
+        ),
+        Component(
+            name="bids",
+            summary="BIDS derivatives, a participant a window, BrainVision files",
+            factory="sd_data.export.bids:Bids",
+            requires=("mne_bids", "pybv"),
+            extra="bids",
+        ),
+    ]
+
+
+@hookimpl
 def sd_reports() -> list[Component]:
     """Pages about an evaluation."""
     return [
