@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import diffusers
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -20,12 +20,17 @@ from sd_sd35.encoders import CLIPS, T5, encoder_parts
 from sd_sd35.folders import locate
 from sd_sd35.model import SD35
 from sd_sd35.options import SD35Options
+from sd_sd35.silent import write_silent_t5
 from sd_sd35.text import encoder_source
 from sd_sd35.trained import Trained
 from sd_sd35.transformer import PART, position_table
 
 CONDITION = "condition.safetensors"
 """What was learned beside the transformer, where diffusers has no place for it."""
+_NO_ENCODERS = (
+    "the run has no text encoders: open the folder with from_pretrained(..., text_encoder=None, tokenizer=None), the "
+    "same for _2 and _3, and give the pipeline prompt_embeds and pooled_prompt_embeds"
+)
 _TABLE = "pos_embed.pos_embed"
 _ADAPTED = "denoiser.transformer."
 
@@ -34,7 +39,8 @@ def export_pipeline(trained: Trained, out: Path) -> list[str]:
     """Write a folder that `StableDiffusion3Pipeline.from_pretrained` opens; adapters are merged.
 
     With `sd3-text` the pipeline draws what the run draws, from the same latents, prompt and grid of times. Its
-    scheduler has the run's `[inference] shift`, its T5 is there where the run used it.
+    scheduler has the run's `[inference] shift`; where the run did without T5, so does the pipeline
+    (`sd_sd35.silent`).
 
     Args:
         trained: The run.
@@ -59,9 +65,11 @@ def export_pipeline(trained: Trained, out: Path) -> list[str]:
     write_transformer(denoiser, trained.options, out / PART)
     autoencoder.save_pretrained(out / "vae")
     FlowMatchEulerDiscreteScheduler(shift=trained.run.config.inference.shift).save_pretrained(out / "scheduler")
-    _copy_encoders(trained, out)
+    encoders = _copy_encoders(trained, out)
+    if encoders and not (out / T5[0]).is_dir():
+        write_silent_t5(out, denoiser.transformer.config.joint_attention_dim)
     _write_index(out)
-    return [*_write_condition(network, out), *_about_tiles(codec)]
+    return [*_write_condition(network, out), *_about_tiles(codec), *([] if encoders else [_NO_ENCODERS])]
 
 
 def write_transformer(denoiser: SD35, options: SD35Options, out: Path) -> None:
@@ -88,19 +96,20 @@ def _whole_table(options: SD35Options, config: Mapping[str, Any]) -> Tensor:
     return position_table(config, size, size)
 
 
-def _copy_encoders(trained: Trained, out: Path) -> None:
-    """The run's own text encoders, or those of the pipeline that it started from."""
+def _copy_encoders(trained: Trained, out: Path) -> bool:
+    """The run's own text encoders, or those of the pipeline that it started from; False where there are none."""
     text, model = trained.text, trained.options
     if text is not None:
         source, revision, key = encoder_source(text)
     elif model.pretrained is not None:
         source, revision, key = model.pretrained, model.revision, "model.pretrained"
     else:
-        return
+        return False
     parts = encoder_parts(text is not None and text.t5)
     folder = locate(source, revision, parts, key)
     for part in parts:
         shutil.copytree(folder / part, out / part)
+    return True
 
 
 def _write_index(out: Path) -> None:
@@ -140,7 +149,17 @@ def _about_tiles(codec: Any) -> list[str]:
     groups = getattr(getattr(codec, "grid", None), "groups", 1)
     if groups == 1:
         return []
-    return [f"a latent holds {groups} electrodes as tiles; the pipeline decodes them as one picture, edges blurred"]
+    return [f"a latent holds {groups} electrodes as tiles: the pipeline decodes them as one picture, not one by one"]
+
+
+def _lora_writer() -> Any:
+    """Diffusers' own; the pipeline's module warns of image processors that nobody here uses."""
+    from transformers.utils.logging import set_verbosity_error
+
+    set_verbosity_error()
+    from diffusers import StableDiffusion3Pipeline
+
+    return StableDiffusion3Pipeline.save_lora_weights
 
 
 def export_lora(trained: Trained, out: Path) -> list[str]:
@@ -164,7 +183,7 @@ def export_lora(trained: Trained, out: Path) -> list[str]:
             layers[short] = tensor
         else:
             raise SdError(f"{short} was trained in full (model.lora.train), which a LoRA file cannot hold: use --merge")
-    StableDiffusion3Pipeline.save_lora_weights(out, transformer_lora_layers=layers)
+    _lora_writer()(out, transformer_lora_layers=layers)
     base = lora.base or trained.options.pretrained
     sentences = [f"load it into the pipeline of {base}: pipeline.load_lora_weights({str(out)!r})"]
     if beside:

@@ -36,7 +36,8 @@ def make_tiny_pretrained(
     Args:
         path: The folder; made where it is not there.
         seed: Of the random weights.
-        t5: Without it the pipeline has no third text encoder, as people keep it to save memory.
+        t5: Without it the pipeline has no third text encoder, as people keep it to save memory;
+            `from_pretrained` then wants `text_encoder_3=None, tokenizer_3=None`.
         latent_channels: Of the VAE and of the transformer.
         vae_channels: Of the pictures that the VAE takes.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from diffusers.models.embeddings import (
     PatchEmbed,
     get_2d_sincos_pos_embed_from_grid,
 )
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from sd_core.nn.precision import without_autocast
@@ -65,8 +67,23 @@ def transformer_config(options: SD35Options, channels: int) -> Mapping[str, Any]
                 raise
             _log.warning("%s; sizes below are those of SD3.5 Medium", error)
             return _sizes(options, 16)
-        return dict(SD3Transformer2DModel.load_config(folder, subfolder=PART))
+        return _stored_config(folder)
     return _sizes(options, channels)
+
+
+def _stored_config(folder: Path) -> Mapping[str, Any]:
+    try:
+        config: dict[str, Any] = SD3Transformer2DModel.load_config(folder, subfolder=PART)
+    except (OSError, ValueError) as error:
+        raise SdError(_unreadable(folder, error)) from error
+    if (kind := config.get("_class_name")) != SD3Transformer2DModel.__name__:
+        raise SdError(f"{folder / PART} holds {kind}; model 'sd35' takes an {SD3Transformer2DModel.__name__}")
+    return config
+
+
+def _unreadable(folder: Path, error: Exception) -> str:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{folder / PART} cannot be read: {first}"
 
 
 def _sizes(options: SD35Options, channels: int) -> Mapping[str, Any]:
@@ -126,7 +143,14 @@ def _zero(layer: nn.Linear) -> None:
 def _pretrained(options: SD35Options, rows: int, columns: int) -> SD3Transformer2DModel:
     """Stored weights in float32, whatever they are stored in: training needs it."""
     folder = locate(str(options.pretrained), options.revision, (PART,), "model.pretrained")
-    transformer = SD3Transformer2DModel.from_pretrained(folder, subfolder=PART, torch_dtype=torch.float32)
+    try:
+        transformer, found = SD3Transformer2DModel.from_pretrained(
+            folder, subfolder=PART, torch_dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # what damaged or foreign files raise
+        raise SdError(_unreadable(folder, error)) from error
+    if found["missing_keys"]:  # diffusers would leave them random
+        raise SdError(f"{folder / PART} lacks {len(found['missing_keys'])} weights, such as {found['missing_keys'][0]}")
     transformer.train()  # from_pretrained leaves it in evaluation, a fresh network trains
     transformer.pos_embed = Patchify(transformer.pos_embed.proj, stored_table(transformer.pos_embed, rows, columns))
     return transformer
