@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PART_WIDTH = 256
 """Width of the electrode embedding when no conditioner gives the width."""
+_COMPILED_FORMS = 64
+"""How many forms of one class of blocks a process may compile."""
 
 
 def with_parts(condition: Condition, parts: int) -> Condition:
@@ -114,6 +116,10 @@ class Network(nn.Module):
 
     def compile_blocks(self, mode: str) -> None:
         """Compile each block in place: minutes less waiting than compiling the whole network."""
+        # Blocks of one class share one cache: each level of a U has its own form, in training and in sampling, at
+        # every batch size. Past PyTorch's limit of 8, the others would run uncompiled from then on.
+        dynamo = torch._dynamo.config
+        dynamo.recompile_limit = max(dynamo.recompile_limit, _COMPILED_FORMS)
         for block in self.blocks() or [self.denoiser]:
             block.compile(mode=None if mode == "default" else mode)
 
