@@ -39,6 +39,16 @@ def test_memory_grows_with_the_batch_and_not_with_nothing(tmp_path: Path, regist
     assert cost.step_bytes(8) - cost.step_bytes(4) == 4 * cost.example_bytes
 
 
+def test_the_largest_batch_fits_and_the_next_does_not(tmp_path: Path, registry: Registry) -> None:
+    cost = measure(read(tmp_path, tmp_path, registry), registry, Geometry(info=TOY_SIGNAL), LabelSpace())
+    for memory in (2**22, 2**30):
+        batch = cost.largest_batch(memory)
+        assert cost.step_bytes(batch) <= 0.9 * memory < cost.step_bytes(batch + 1)
+    assert cost.largest_batch(cost.state_bytes) == 0
+    page = describe_run(read(tmp_path, write_toy_windows(tmp_path / "data"), registry), registry)
+    assert f"{cost.largest_batch(24 * 2**30):,} on 24 GiB" in page
+
+
 def test_wider_means_more(tmp_path: Path, registry: Registry) -> None:
     small, large = (
         measure(

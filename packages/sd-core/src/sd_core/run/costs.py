@@ -55,6 +55,11 @@ class Cost:
         codec = 0 if self.codec is None else self.codec.bytes
         return self.state_bytes + self.fixed_bytes + codec + batch_size * self.example_bytes
 
+    def largest_batch(self, memory: int) -> int:
+        """The largest batch whose step fits into `memory` bytes with a tenth of them kept free; 0 where none does."""
+        room = memory - memory // 10 - self.step_bytes(0)
+        return max(0, room // max(1, self.example_bytes))
+
     @property
     def example_flops(self) -> int:
         """Of an example: encoding it, forward and backward."""

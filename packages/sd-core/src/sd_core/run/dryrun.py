@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+import torch
+
 from sd_core.config.read import Run
 from sd_core.errors import SdError
 from sd_core.registry import Registry
@@ -19,6 +21,8 @@ REFERENCE = SignalInfo(channel_names=tuple(f"ch{number:02d}" for number in range
 """Geometry to size a network for while its dataset is not there."""
 A100_PEAK = 312e12
 """bf16 FLOP/s of an NVIDIA A100 (its data sheet)."""
+CARDS = (24, 48, 80, 141)
+"""Memory of usual GPUs, GiB."""
 UTILISATION = 0.4
 """Share of the peak that a well-fed training reaches; an assumption, said where it is used."""
 
@@ -73,6 +77,15 @@ def _network(run: Run, cost: Cost) -> Iterator[str]:
         f"{(cost.fixed_bytes + batch * cost.example_bytes) / 2**30:.1f} activations"
         + ("" if cost.codec is None else f", {cost.codec.bytes / 2**30:.1f} codec")
     )
+    yield f"fits         at most batch {_batches(cost)}, a tenth of the card kept free"
+
+
+def _batches(cost: Cost) -> str:
+    """The largest batch on this machine's GPU, if it has one, and on usual ones."""
+    sizes = {f"{size} GiB": size * 2**30 for size in CARDS}
+    if torch.cuda.is_available():
+        sizes = {"this GPU": torch.cuda.get_device_properties(0).total_memory, **sizes}
+    return ", ".join(f"{cost.largest_batch(memory):,} on {card}" for card, memory in sizes.items())
 
 
 def _codec(run: Run, cost: Cost) -> Iterator[str]:
