@@ -14,19 +14,23 @@ from torch import Tensor
 
 from sd_core.components import Component
 from sd_core.config.read import Run, read_resolved, read_run
+from sd_core.config.sections import Lora
+from sd_core.diffusion.conditioning import Unconditional
 from sd_core.discovery import PluginRecord
 from sd_core.errors import SdError
-from sd_core.options import Options
+from sd_core.options import NoOptions, Options
 from sd_core.run.assemble import Assembly, Geometry, assemble
 from sd_core.run.base import content_hash, lay_base, read_base
 from sd_core.run.costs import measure
 from sd_core.run.dryrun import describe_run
 from sd_core.run.loading import load_assembly, stored_weights
+from sd_core.run.lora import adapt
+from sd_core.run.network import Network
 from sd_core.run.sample import generate, load_run
 from sd_core.run.stored import RUN, read_card
 from sd_core.run.train import train
 from sd_core.run.trainer import Trainer
-from sd_core.task import LabelSpace, Task
+from sd_core.task import GridShape, LabelSpace, Task
 from sd_core.testing.toys import TOY_SIGNAL, ToyDenoiser, ToyOptions, toy_config, toy_registry, write_toy_windows
 
 HUB = {"weights": 7}
@@ -287,9 +291,24 @@ def test_what_cannot_be_adapted_is_one_sentence(data: Path, base: Path, lora: Pa
     ):
         with pytest.raises(SdError, match=sentence):
             train(adapted(data, base, **options), tmp_path / "run", registry=REGISTRY)
+    unread = read(data, dataset={"name": "nowhere"}, model={"lora": {"base": "absent"}})
+    with pytest.raises(SdError, match=r"model.lora.base = 'absent'"):
+        train(unread, tmp_path / "run", registry=REGISTRY)
     both = read(data, model={**CLASSES, "pretrained": str(base), "lora": {"base": str(base)}})
     with pytest.raises(SdError, match=r"model.pretrained and model.lora.base both name a base"):
         train(both, tmp_path / "run", registry=REGISTRY)
+
+
+def test_a_layer_that_the_network_froze_gets_no_adapter() -> None:
+    denoiser = ToyDenoiser(ToyOptions(), Task(GridShape(1, 4, 32)))
+    denoiser.time.requires_grad_(False)
+    network = Network(denoiser, Unconditional(NoOptions(), LabelSpace()))
+    adapt(network, Lora(rank=1, target_modules=("time", "mix"), train=("outer",)), seed=0)
+    learned = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    adapter = {f"denoiser.mix.lora_{side}.default.weight" for side in "AB"}
+    assert learned == adapter | {"denoiser.outer.weight", "denoiser.outer.bias"}
+    assert set(network.parameter_roles()) == learned
+    assert network.parameter_roles()["denoiser.mix.lora_A.default.weight"] == "embedding"
 
 
 def test_without_peft_the_extra_is_named(

@@ -23,8 +23,8 @@ from sd_core.config.read import Run, read_resolved
 from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly
-from sd_core.run.checkpoint import newest, verified
-from sd_core.run.lora import PUT_AWAY, adapt, trained_in_full
+from sd_core.run.checkpoint import newest
+from sd_core.run.lora import PUT_AWAY, adapt, require_peft, trained_in_full
 from sd_core.run.network import Network
 from sd_core.run.pretrained import loads_itself, refuse_misfit
 from sd_core.run.randomness import torch_seed
@@ -81,7 +81,8 @@ def lay_base(run: Run, assembly: Assembly, registry: Registry, checkpoint: Path 
     if model.lora is None:
         return None
     before = None if checkpoint is None else read_base(checkpoint)
-    found = _find(run, before)
+    place = _place(run, before)
+    found = None if place is None else newest(place)
     average = None if found is None else _load(run, registry, assembly.network, found)
     adapt(assembly.network, model.lora, torch_seed(run.config.training.seed, _SEED_STEP))
     frozen = assembly.network.base_state()
@@ -109,8 +110,19 @@ def _key(run: Run) -> str:
     return "model.lora.base" if lora is not None and lora.base is not None else "model.pretrained"
 
 
-def _find(run: Run, before: BaseCard | None) -> Path | None:
-    """The base's checkpoint folder; None where the architecture has loaded its own.
+def check_base(run: Run, checkpoint: Path | None) -> None:
+    """Refuse a LoRA run that could not begin, before any data is read.
+
+    Raises:
+        SdError: peft is missing, or the base is not there.
+    """
+    if run.config.model.lora is not None:
+        require_peft()
+        _place(run, None if checkpoint is None else read_base(checkpoint))
+
+
+def _place(run: Run, before: BaseCard | None) -> Path | None:
+    """The base's run or checkpoint folder; None where the architecture loads its own.
 
     A run directory stands for the checkpoint that was its newest when the adapters were begun.
     """
@@ -124,13 +136,13 @@ def _find(run: Run, before: BaseCard | None) -> Path | None:
     if before is not None:
         for place in (source / str(before.checkpoint), source, Path(str(before.folder))):
             if place.name == before.checkpoint and place.is_dir():
-                return verified(place)
+                return place
     if not source.is_dir():
         raise SdError(
             f"{_key(run)} = {str(source)!r} is not a folder here: adapters need the run or checkpoint that they were "
             f"trained on; name where it is with --set {_key(run)}=FOLDER"
         )
-    return newest(source)
+    return source
 
 
 def _load(run: Run, registry: Registry, network: Network, checkpoint: Path) -> str | None:

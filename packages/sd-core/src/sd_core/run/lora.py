@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,7 +47,7 @@ def adapt(network: Network, options: Lora, seed: int) -> None:
     denoiser = network.denoiser
     ends = trained_in_full(denoiser, options)
     whole = _chosen(denoiser, ends, nn.Module, "train") if ends else {}
-    kept = [parameter for module in whole.values() for parameter in module.parameters()]
+    kept = [parameter for module in whole.values() for parameter in module.parameters() if parameter.requires_grad]
     layers = _targets(network, options, tuple(whole))
     torch.manual_seed(seed)
     _inject(peft_config(options, layers), denoiser)
@@ -62,16 +63,25 @@ def trained_in_full(denoiser: nn.Module, options: Lora) -> tuple[str, ...]:
     return (*options.train, *getattr(denoiser, "lora_train", ()))
 
 
+def require_peft() -> None:
+    """Refuse to go on without peft.
+
+    Raises:
+        SdError: it is not installed.
+    """
+    if find_spec("peft") is None:
+        raise SdError('[model.lora] needs peft: pip install "sd-core[lora]"')
+
+
 def peft_config(options: Lora, layers: Sequence[str]) -> LoraConfig:
     """What peft is told, for exactly these layers (names in the denoiser).
 
     Raises:
         SdError: peft is not installed.
     """
-    try:
-        from peft import LoraConfig
-    except ImportError as error:
-        raise SdError('[model.lora] needs peft: pip install "sd-core[lora]"') from error
+    require_peft()
+    from peft import LoraConfig
+
     return LoraConfig(
         r=options.rank,
         lora_alpha=options.alpha,  # type: ignore[arg-type] # peft divides it by the rank; a fraction does as well
@@ -100,7 +110,11 @@ def _inject(config: LoraConfig, denoiser: nn.Module) -> None:
 
 
 def _targets(network: Network, options: Lora, whole: tuple[str, ...]) -> list[str]:
-    """Names of the layers to adapt; those inside a module that is trained in full need no adapter."""
+    """Names of the layers to adapt.
+
+    Those inside a module that is trained in full need no adapter; those that the architecture itself has
+    frozen are not used, and an adapter without a gradient would stop a distributed step.
+    """
     denoiser = network.denoiser
     ends = options.target_modules or tuple(getattr(denoiser, "lora_targets", ()))
     if not ends:
@@ -109,7 +123,12 @@ def _targets(network: Network, options: Lora, whole: tuple[str, ...]) -> list[st
             f"such as {', '.join(_examples(denoiser, _LAYERS))}"
         )
     chosen = _chosen(denoiser, ends, _LAYERS, "target_modules")
-    return [name for name in chosen if not any(name == outer or name.startswith(f"{outer}.") for outer in whole)]
+    return [
+        name
+        for name, layer in chosen.items()
+        if any(parameter.requires_grad for parameter in layer.parameters())
+        and not any(name == outer or name.startswith(f"{outer}.") for outer in whole)
+    ]
 
 
 def _chosen(

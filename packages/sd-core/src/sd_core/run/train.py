@@ -11,7 +11,7 @@ from sd_core.config import sections
 from sd_core.config.read import Run
 from sd_core.registry import Registry, discover
 from sd_core.run.assemble import assemble
-from sd_core.run.base import lay_base
+from sd_core.run.base import check_base, lay_base
 from sd_core.run.captions import CAPTION, prepare_captions
 from sd_core.run.checkpoint import set_aside_later
 from sd_core.run.console import Bar
@@ -51,6 +51,7 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
     checkpoint = find_start(output_dir, resume_from)
     if checkpoint is not None:
         check_same_run(run, checkpoint, registry)
+    check_base(run, checkpoint)
     accelerator = build_accelerator(options)
 
     # the data, and the parts that fit it
