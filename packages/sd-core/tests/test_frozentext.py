@@ -9,14 +9,20 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from sd_core.config.read import read_run
 from sd_core.diffusion import frozentext
 from sd_core.diffusion.captions import Caption
 from sd_core.diffusion.options import CaptionOptions
 from sd_core.errors import SdError
+from sd_core.run.dryrun import describe_run
+from sd_core.run.sample import generate, load_run
+from sd_core.run.train import train
 from sd_core.task import Labels, LabelSpace
 from sd_core.testing.conditioner import ConditionerContract
+from sd_core.testing.toys import toy_config, toy_registry, write_toy_windows
 
 transformers = pytest.importorskip("transformers")
 SPACE = LabelSpace(texts=frozenset({"caption"}))
@@ -158,3 +164,26 @@ def test_a_model_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: 
 def test_the_bytes_encoder_needs_no_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert Caption(CaptionOptions(), SPACE).null(1).vector is not None
+
+
+def test_a_run_goes_all_the_way_with_a_frozen_encoder(tmp_path: Path, bert: Path) -> None:
+    registry = toy_registry()
+    path = tmp_path / "run.toml"
+    path.write_text(
+        toy_config(
+            write_toy_windows(tmp_path / "data"),
+            model={"conditioning": "caption"},
+            conditioning={"encoder": str(bert), "width": 8},
+        )
+    )
+    assert "caption    2 different, the longest 'EEG, arithmetic'" in describe_run(
+        read_run(path, (), registry), registry
+    )
+    train(read_run(path, (), registry), tmp_path / "run", registry=registry)
+    half = ("training.max_train_steps=2",)
+    train(read_run(path, half, registry), tmp_path / "halves", registry=registry)
+    train(read_run(path, (), registry), tmp_path / "halves", resume_from="latest", registry=registry)
+    one, other = (load_file(tmp_path / name / "checkpoint-4" / "model.safetensors") for name in ("run", "halves"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    windows = generate(load_run(tmp_path / "run", registry=registry), 2, given=[{"caption": "eeg of a man"}])
+    assert bool(torch.from_numpy(windows.signal).isfinite().all())

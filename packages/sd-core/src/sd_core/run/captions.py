@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 
+from sd_core.config import sections
 from sd_core.config.read import Run
 from sd_core.errors import SdError
 from sd_core.options import TextOptions
@@ -13,6 +15,7 @@ from sd_core.templates import Template
 from sd_core.windows.labels import Sources
 from sd_core.windows.rows import Rows
 
+_log = logging.getLogger(__name__)
 CAPTION = "caption"
 """The role that text conditioners read."""
 
@@ -39,6 +42,8 @@ def label_sources(run: Run, columns: Mapping[str, str], train: Rows) -> Sources:
         if isinstance(run.options["conditioners"], TextOptions):
             _require_text(run, columns[CAPTION], train)
         return columns
+    if columns[CAPTION] != sections.Dataset.model_fields["caption_column"].default:
+        _log.warning("dataset.caption_column does nothing beside a [conditioning] template")
     if CAPTION in template.fields:
         raise SdError("[conditioning] template is the caption and cannot name {caption}; name the column it is made of")
     more = {field: field for field in template.fields if field not in columns}

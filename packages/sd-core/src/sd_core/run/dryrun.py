@@ -61,6 +61,10 @@ def _dataset(data: OpenData) -> Iterator[str]:
         yield f"  {role:<10} " + ", ".join(f"{name} {counts[index]}" for index, name in enumerate(names))
     for role, (mean, sd) in data.labels.numbers.items():
         yield f"  {role:<10} {mean:.1f} +- {sd:.1f}"
+    for role in sorted(data.labels.texts):
+        texts = table[role]
+        longest = max(texts, key=len)
+        yield f"  {role:<10} {len(data.train.labels.texts(role) - {''})} different, the longest {longest!r}"
 
 
 def _network(run: Run, cost: Cost) -> Iterator[str]:

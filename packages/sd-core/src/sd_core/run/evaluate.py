@@ -89,6 +89,9 @@ def evaluate(
     notes += more + still_more
     notes += [notice for notice in loaded.run.notices if overrides]
 
+    if loaded.assembly.network.conditioner.roles:
+        notes.append("the generated windows were asked for labels of train windows, drawn at random")
+
     # The model.
     count = count or config.evaluation.num_samples
     with counting("drawing windows", count) as tick, _counted(_networks(loaded)) as rows:
