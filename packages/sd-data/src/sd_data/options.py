@@ -63,6 +63,8 @@ class RecordingOptions(CorpusOptions):
 
     source: str = ""
     """Folder of the recordings."""
+    interpolate: bool = False
+    """Compute electrodes that are missing or marked as bad from the others, by spherical splines."""
     skip_bad: bool = False
     """Leave out recordings that cannot be used, and count them, instead of stopping."""
     workers: Annotated[int, Field(ge=1)] = 1

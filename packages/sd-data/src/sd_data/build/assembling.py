@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import logging
 import platform
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sd_core.plugin import SdError, SignalInfo
-from sd_core.windows.writing import write_windows
+from sd_core.windows.writing import refuse_existing, write_windows
 from sd_data.build.captions import captions
+from sd_data.build.keeping import Keeping, Process, windows_of, workplace
+from sd_data.build.labels import refuse_contradictions
 from sd_data.build.recordings import Outcome, Recording
 from sd_data.build.splitting import split_subjects
+from sd_data.build.working import outcomes, pool_of
 from sd_data.options import CorpusOptions
 
-Process = Callable[[Recording, float], Outcome]
-"""(recording, overlap) -> its windows. Must be picklable where several workers are wanted."""
+_log = logging.getLogger(__name__)
 CLASSES = {"state": ("rest", "arithmetic"), "gender": ("F", "M"), "health": ("H", "PD")}
 """Values of the columns that may become the label, in index order."""
 
@@ -47,19 +50,48 @@ class Plan:
 def build_corpus(out: Path, plan: Plan) -> None:
     """Write the corpus as a window dataset.
 
+    Recordings of files are kept one by one beside `out` until the dataset stands, so a killed build goes on
+    where it was.
+
     Raises:
         SdError: `out` exists, the subjects do not fill the splits, or a recording cannot be used.
     """
-    if out.exists():
-        raise SdError(f"'{out}' exists already: remove it or name another folder")
-    options = plan.options
+    refuse_existing(out)
+    refuse_contradictions(plan.recordings)
     groups = {recording.subject: (recording.gender, recording.health) for recording in plan.recordings}
-    subjects = split_subjects(groups, options.split, options.split_seed)
-    with _progress(plan) as advance, _pool(plan.workers) as pool:
+    subjects = split_subjects(groups, plan.options.split, plan.options.split_seed)
+    if all(recording.path is None for recording in plan.recordings):
+        _write(out, plan, subjects)
+        return
+    with workplace(out) as work:
+        _write(work / "dataset", replace(plan, process=Keeping(plan.process, work, _facts(plan))), subjects)
+        refuse_existing(out)
+        (work / "dataset").rename(out)
+
+
+def _write(out: Path, plan: Plan, subjects: Mapping[str, Sequence[str]]) -> None:
+    with _progress(plan) as advance, pool_of(plan.workers) as pool:
         work = _Build(plan, _info(plan), pool, advance)
         splits = {split: work.rows(split, frozenset(members)) for split, members in subjects.items()}
         meta = _meta(plan, subjects, work.report)
-        write_windows(out, splits, work.info, meta, classes={"label": CLASSES[options.label_from]})
+        write_windows(out, splits, work.info, meta, classes={"label": label_classes(plan)})
+    if work.reused:
+        _log.warning("%d recordings were finished by an earlier build", work.reused)
+
+
+def label_classes(plan: Plan) -> tuple[str, ...]:
+    """Values of the label in index order: those every corpus shares, then the corpus's own by name."""
+    column = plan.options.label_from
+    there = {str(value) for recording in plan.recordings if (value := getattr(recording, column)) is not None}
+    known = CLASSES[column]
+    return known if there <= set(known) else (*(name for name in known if name in there), *sorted(there - set(known)))
+
+
+def _facts(plan: Plan) -> str:
+    """What the windows of a recording depend on beside its files: not its labels, nor who else is there."""
+    apart = {"source", "workers", "skip_bad", "split", "split_seed", "label_from", "overlap"}
+    options = plan.options.model_dump(mode="json", exclude=apart)
+    return json.dumps([plan.corpus, plan.channels, options, _software()], sort_keys=True)
 
 
 def _info(plan: Plan) -> SignalInfo:
@@ -78,18 +110,6 @@ def _progress(plan: Plan) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-@contextmanager
-def _pool(workers: int) -> Iterator[Executor | None]:
-    if workers == 1:
-        yield None
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 @dataclass
 class _Build:
     """One build under way."""
@@ -99,32 +119,22 @@ class _Build:
     pool: Executor | None
     advance: Callable[[], None]
     report: dict[str, Any] = field(
-        default_factory=lambda: {"recordings": 0, "windows": 0, "rejected": {}, "skipped": {}}
+        default_factory=lambda: {"recordings": 0, "windows": 0, "rejected": {}, "skipped": {}, "interpolated": {}}
     )
+    reused: int = 0
+    """Recordings that an earlier build finished."""
 
     def rows(self, split: str, subjects: frozenset[str]) -> Iterator[dict[str, Any]]:
         """The rows of one split, recording by recording; keeps the report."""
         recordings = [recording for recording in self.plan.recordings if recording.subject in subjects]
         overlap = self.plan.options.overlap if split == "train" else 0.0
-        for outcome in self._outcomes(recordings, overlap):
+        found = outcomes(self.plan.process, recordings, overlap, pool=self.pool, workers=self.plan.workers)
+        for outcome in found:
             self.advance()
             self._count(outcome)
-            for window in outcome.windows:
+            for window in windows_of(outcome):
+                self.report["windows"] += 1
                 yield _row(outcome.recording, self.info, window, self.plan.options.label_from)
-
-    def _outcomes(self, recordings: Sequence[Recording], overlap: float) -> Iterator[Outcome]:
-        """Outcomes in the order of the recordings, by this process or by several."""
-        if self.pool is None:
-            yield from (self.plan.process(recording, overlap) for recording in recordings)
-            return
-        # Two recordings a worker are under way, so memory does not grow with the corpus.
-        waiting: deque[Future[Outcome]] = deque()
-        for recording in recordings:
-            waiting.append(self.pool.submit(self.plan.process, recording, overlap))
-            if len(waiting) >= 2 * self.plan.workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.problem is not None:
@@ -133,8 +143,10 @@ class _Build:
             self.report["skipped"][outcome.recording.name] = outcome.problem
             return
         self.report["recordings"] += 1
-        self.report["windows"] += len(outcome.windows)
+        self.reused += outcome.reused
         self.report["rejected"] = dict(Counter(self.report["rejected"]) + Counter(outcome.rejected))
+        if outcome.interpolated:
+            self.report["interpolated"][outcome.recording.name] = list(outcome.interpolated)
 
 
 def _row(recording: Recording, info: SignalInfo, window: dict[str, Any], label_from: str) -> dict[str, Any]:
@@ -150,7 +162,7 @@ def _row(recording: Recording, info: SignalInfo, window: dict[str, Any], label_f
         "gender": recording.gender,
         "health": recording.health,
         "age": recording.age,
-        "caption": caption,
+        "caption": recording.caption or caption,
         "description": description,
         "label": getattr(recording, label_from),
         **{name: value for name, value in window.items() if name not in ("signal", "start_s")},
@@ -169,9 +181,11 @@ def _meta(plan: Plan, subjects: Mapping[str, Sequence[str]], report: Mapping[str
         "split_seed": options.split_seed,
         "subjects": {split: list(members) for split, members in subjects.items()},
         "options": options.model_dump(mode="json", exclude={"source", "workers"}),
-        "software": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("sd-data", "sd-core", "mne", "numpy", "scipy")},
-        },
+        "software": _software(),
         "report": report,
     }
+
+
+def _software() -> dict[str, str]:
+    names = ("sd-data", "sd-core", "mne", "numpy", "scipy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sd_core.plugin import SdError
-from sd_data.build.electrodes import is_scalp, match
+from sd_data.build.electrodes import absent, canonical, is_scalp, match
+from sd_data.build.interpolating import interpolated
 from sd_data.build.recordings import Signals
 from sd_data.options import CorpusOptions
 
@@ -18,10 +20,17 @@ _HALF_LENGTH = 32
 """Of the resampling filter, in samples of the slower side; its pass band ends at 9/10 of the Nyquist frequency."""
 
 
-def clean(signals: Signals, channels: tuple[str, ...], options: CorpusOptions, where: str) -> tuple[Signals, Signals]:
+def clean(
+    signals: Signals,
+    channels: tuple[str, ...],
+    options: CorpusOptions,
+    where: str,
+    *,
+    interpolate: bool = False,
+) -> tuple[Signals, Signals]:
     """Resample, filter and re-reference.
 
-    The average reference is the mean of all scalp electrodes of the recording, whether chosen or not. A
+    The average reference is the mean of all good scalp electrodes of the recording, whether chosen or not. A
     channel that is no single scalp electrode, such as the bipolar A2-A1, does not enter the mean and keeps
     its own reference.
 
@@ -30,31 +39,59 @@ def clean(signals: Signals, channels: tuple[str, ...], options: CorpusOptions, w
         channels: Electrodes wanted, in order.
         options: Rate, band, notch and reference.
         where: The recording, for messages.
+        interpolate: Compute missing and bad electrodes from the others.
 
     Returns:
         The wanted channels, and the same before the re-reference: only there does a flat channel look flat.
 
     Raises:
-        SdError: an electrode is missing, a sample is not finite, the rate is too low, or a channel is flat.
+        SdError: an electrode is missing or marked as bad, a sample is not finite, the rate is too low, or a
+            channel is flat.
     """
     if signals.sfreq < _LOWEST_RATE:
         raise SdError(f"{where} is sampled at {signals.sfreq:g} Hz, below {_LOWEST_RATE:g} Hz")
-    wanted = match(channels, signals.names, where)
     average = options.reference == "average"
-    scalp = [place for place, name in enumerate(signals.names) if average and is_scalp(name)]
+    bad = {canonical(name) for name in signals.bad_names}
+    scalp = [
+        place for place, name in enumerate(signals.names) if average and is_scalp(name) and canonical(name) not in bad
+    ]
+    signals = _completed(signals, channels, where, interpolate=interpolate)
+    wanted = match(channels, signals.names, where)
     used = sorted({*wanted, *scalp})
     data = np.ascontiguousarray(signals.data[used])
     _refuse_bad_samples(data, [signals.names[place] for place in used], where)
     data = filtered(resampled(data, signals.sfreq, options.sfreq), options)
     place_of = {place: row for row, place in enumerate(used)}
     rows = [place_of[place] for place in wanted]
-    before = Signals(channels, data[rows], options.sfreq, signals.bad_spans)
+    before = replace(signals, names=channels, data=data[rows], sfreq=options.sfreq)
     _refuse_flat(before, options.flat_uv, where)
     if not scalp:
         return before, before
     mean = data[[place_of[place] for place in scalp]].mean(axis=0)
-    moved = np.array([[float(place in scalp)] for place in wanted])
-    return Signals(channels, before.data - moved * mean, options.sfreq, signals.bad_spans), before
+    moved = np.array([[float(is_scalp(name))] for name in channels])
+    return replace(before, data=before.data - moved * mean), before
+
+
+def _completed(signals: Signals, channels: tuple[str, ...], where: str, *, interpolate: bool) -> Signals:
+    """With the wanted electrodes that are missing or bad computed, where that is allowed."""
+    bad = {canonical(name) for name in signals.bad_names}
+    lost = tuple(name for name in channels if canonical(name) in bad)
+    missing = (*absent(channels, signals.names), *lost)
+    if not missing:
+        return signals
+    if interpolate:
+        filled = interpolated(signals, missing, where)
+        # Recorded rows stay in place; bad ones lose their name, so that nobody finds them.
+        names = tuple(f"{name} (bad)" if canonical(name) in bad else name for name in signals.names)
+        return replace(
+            signals, names=(*names, *missing), data=np.concatenate([signals.data, filled]), interpolated=missing
+        )
+    if lost:
+        raise SdError(
+            f"{where} marks {', '.join(lost)} as bad: compute them from their neighbours with --interpolate, "
+            "or choose other electrodes with --channels"
+        )
+    return signals
 
 
 def resampled(data: NDArray[np.float64], rate: float, target: float) -> NDArray[np.float64]:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 from sd_core.plugin import SdError
+
+if TYPE_CHECKING:
+    from mne.channels import DigMontage
 
 # fmt: off
 CLASSICAL_19 = (
@@ -61,10 +66,25 @@ def match(wanted: Sequence[str], present: Sequence[str], where: str) -> list[int
         SdError: some are missing; names them and those there.
     """
     places = {canonical(name): place for place, name in reversed(list(enumerate(present)))}
-    missing = [name for name in wanted if canonical(name) not in places]
+    missing = absent(wanted, present)
     if missing:
         raise SdError(
             f"{where} lacks the electrodes {', '.join(missing)}; it has {', '.join(present)}: "
-            "choose others with --channels"
+            "choose others with --channels, or compute those on the scalp from their neighbours with --interpolate"
         )
     return [places[canonical(name)] for name in wanted]
+
+
+def absent(wanted: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
+    """Those of the wanted electrodes that are not there under any of their names."""
+    there = {canonical(name) for name in present}
+    return tuple(name for name in wanted if canonical(name) not in there)
+
+
+@cache
+def standard_montage() -> DigMontage:
+    """Places of the electrodes of the 10-5 system on a template head."""
+    from mne.channels import get_builtin_montages, make_standard_montage
+
+    # One montage under two names: MNE 1.13 renamed it.
+    return make_standard_montage("colin27_1005" if "colin27_1005" in get_builtin_montages() else "standard_1005")

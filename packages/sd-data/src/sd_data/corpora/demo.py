@@ -5,7 +5,7 @@ Synthetic throughout: the sizes of the effects are chosen, see `population.subje
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +127,7 @@ def _recording(person: Subject, state: str) -> Recording:
 
 def _trimmed(signals: Signals) -> Signals:
     margin = round(_MARGIN_S * signals.sfreq)
-    return Signals(signals.names, signals.data[:, margin:-margin], signals.sfreq)
+    return replace(signals, data=signals.data[:, margin:-margin])
 
 
 def _inside(artefacts: list[Artefact], start: float, length: float) -> str:

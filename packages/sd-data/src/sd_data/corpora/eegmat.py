@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from sd_core.plugin import SdError
 from sd_data.build.assembling import Plan, build_corpus
-from sd_data.build.cleaning import clean
-from sd_data.build.cutting import cut
 from sd_data.build.electrodes import expand
-from sd_data.build.recordings import Outcome, Recording, read_signals
+from sd_data.build.processing import FileProcess
+from sd_data.build.recordings import Recording
 from sd_data.options import EegmatOptions
 
 # fmt: off
@@ -64,25 +62,6 @@ class EegmatCorpus:
             },
         )
         build_corpus(out, plan)
-
-
-@dataclass(frozen=True)
-class FileProcess:
-    """Reads, cleans and cuts one file; picklable, for workers."""
-
-    channels: tuple[str, ...]
-    options: EegmatOptions
-
-    def __call__(self, recording: Recording, overlap: float) -> Outcome:
-        """The windows of a recording, or why it has none."""
-        assert recording.path is not None
-        where = f"'{recording.path}'"
-        try:
-            signals, before = clean(read_signals(recording.path), self.channels, self.options, where)
-            windows, rejected = cut(signals, before, self.options, overlap=overlap, where=where)
-        except SdError as error:
-            return Outcome(recording, problem=str(error))
-        return Outcome(recording, [{"signal": window, "start_s": start} for start, window in windows], rejected)
 
 
 def find_recordings(source: str) -> list[Recording]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sd_core.plugin import SdError
+from sd_data.build.electrodes import standard_montage
 
 Floats = NDArray[np.float64]
 
@@ -46,9 +47,5 @@ def background_sources(count: int = 60) -> Floats:
 
 @cache
 def _montage() -> dict[str, NDArray[np.float64]]:
-    from mne.channels import get_builtin_montages, make_standard_montage
-
-    # One montage under two names: MNE 1.13 renamed it.
-    name = "colin27_1005" if "colin27_1005" in get_builtin_montages() else "standard_1005"
-    positions = make_standard_montage(name).get_positions()["ch_pos"]
+    positions = standard_montage().get_positions()["ch_pos"]
     return {name.lower(): place for name, place in positions.items()}
