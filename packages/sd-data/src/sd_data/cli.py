@@ -21,6 +21,7 @@ def main() -> None:
 @click.option("--source", metavar="DIR", help="Folder of the recordings.")
 @click.option("-o", "--output", "out", required=True, type=click.Path(path_type=Path), help="Folder to make.")
 @click.option("--channels", metavar="A,B,...", help="Electrodes in order, or a named set such as 1020-19.")
+@click.option("--interpolate", is_flag=True, help="Compute missing and bad electrodes from the others.")
 @click.option("--skip-bad", is_flag=True, help="Leave out recordings that cannot be used, and count them.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that read and clean recordings.")
 @click.option(
@@ -32,6 +33,7 @@ def build(  # noqa: PLR0917 (click passes them by name)
     source: str | None,
     out: Path,
     channels: str | None,
+    interpolate: bool,
     skip_bad: bool,
     workers: int | None,
     settings: tuple[str, ...],
@@ -40,6 +42,7 @@ def build(  # noqa: PLR0917 (click passes them by name)
 
     \b
     sd-data build eegmat --source ~/eegmat -o data/eegmat
+    sd-data build files --source ~/recordings -o data/lab --workers 4
     sd-data build demo -o data/demo --set effect_scale=3
 
     `sd-plugins NAME` lists the options of a corpus.
@@ -52,6 +55,7 @@ def build(  # noqa: PLR0917 (click passes them by name)
     flags = {
         "source": source,
         "channels": [part.strip() for part in channels.split(",")] if channels else None,
+        "interpolate": interpolate,
         "skip_bad": skip_bad,
         "workers": workers,
     }

@@ -37,6 +37,8 @@ def print_report(out: Path) -> None:
     console.print(table)
     for reason, count in report.get("rejected", {}).items():
         console.print(f"rejected {count} windows: {escape(reason)}", soft_wrap=True)
+    if report.get("interpolated"):
+        console.print(f"interpolated electrodes in {len(report['interpolated'])} recordings (listed in windows.json)")
     for recording, problem in report.get("skipped", {}).items():
         console.print(f"left out {escape(recording)}: {escape(problem)}", soft_wrap=True)
 

@@ -19,6 +19,12 @@ def sd_corpora() -> list[Component]:
             factory="sd_data.corpora.eegmat:EegmatCorpus",
             options="sd_data.options:EegmatOptions",
         ),
+        Component(
+            name="files",
+            summary="A folder of anything MNE reads, and a table: file, subject, state, gender, health, age",
+            factory="sd_data.corpora.files:FilesCorpus",
+            options="sd_data.corpora.options:FilesOptions",
+        ),
     ]
 
 

@@ -42,6 +42,8 @@ class Plan:
     process: Process
     options: CorpusOptions
     skip_bad: bool = False
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Recordings that were left out from the start -> why."""
     workers: int = 1
     about: Mapping[str, Any] = field(default_factory=dict)
     """For `windows.json`: source, licence."""
@@ -72,6 +74,7 @@ def build_corpus(out: Path, plan: Plan) -> None:
 def _write(out: Path, plan: Plan, subjects: Mapping[str, Sequence[str]]) -> None:
     with _progress(plan) as advance, pool_of(plan.workers) as pool:
         work = _Build(plan, _info(plan), pool, advance)
+        work.report["skipped"] |= plan.skipped
         splits = {split: work.rows(split, frozenset(members)) for split, members in subjects.items()}
         meta = _meta(plan, subjects, work.report)
         write_windows(out, splits, work.info, meta, classes={"label": label_classes(plan)})

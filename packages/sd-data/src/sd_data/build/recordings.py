@@ -26,6 +26,8 @@ READ_ERRORS = (
     KeyError,
     NotImplementedError,
     AssertionError,
+    AttributeError,
+    TypeError,
     struct.error,
 )
 """What MNE's readers raise for damaged files."""
