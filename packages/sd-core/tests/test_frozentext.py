@@ -156,6 +156,8 @@ def test_a_long_caption_is_counted_in_tokens(bert: Path) -> None:
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SdError, match=r'cannot be had.*config\.json.*encoder = "bytes"'):
         frozen(tmp_path)
+    with pytest.raises(SdError, match=r"no such folder"):
+        frozen(tmp_path / "nowhere")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(SdError, match=r"needs transformers: pip install 'sd-core\[text\]'"):
         frozen(tmp_path)

@@ -183,6 +183,8 @@ def _require_transformers(name: str) -> None:
 
 def _absent(name: str, error: BaseException) -> SdError:
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if name.startswith(("/", ".", "~")) and not Path(name).is_dir():
+        said = "there is no such folder"
     return SdError(
         f"conditioning.encoder: the text encoder '{name}' cannot be had ({said}); without the hub, name a folder that "
         'holds config.json, model.safetensors and the tokenizer\'s files, or take encoder = "bytes", which needs none'
