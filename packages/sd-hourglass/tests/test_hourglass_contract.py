@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sd_core.plugin import Task
 from sd_core.testing.architecture import ArchitectureContract
 from sd_core.testing.plugin import PluginContract
@@ -24,6 +26,9 @@ class TestHourglass(ArchitectureContract):
     def network(self, task: Task) -> Hourglass:
         options = HourglassOptions(depths=(1, 1, 1), widths=(16, 32, 32), head_dim=16, mapping_width=16)
         return Hourglass(options, task)
+
+    def test_blocks_compile_whole(self) -> None:
+        pytest.skip("slow, and the blocks of the other network have all parts of these")
 
 
 class TestHourglassWithAllItsParts(ArchitectureContract):
