@@ -226,7 +226,8 @@ class ArchitectureContract:
         plain = network(**inputs)
         whole = Network(cast("Denoiser", network), Unconditional(NoOptions(), LabelSpace()))
         adapt(whole, Lora(rank=2), seed=3)
-        assert torch.equal(network(**inputs), plain), "an adapter that begins at zero changes the output"
+        fresh = network(**inputs)  # frozen weights may take other kernels, which round differently
+        torch.testing.assert_close(fresh, plain, rtol=1e-5, atol=1e-5, msg="an adapter that begins at zero is felt")
         learned = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
         with torch.no_grad():
             for parameter in learned.values():
