@@ -25,6 +25,14 @@ def sd_corpora() -> list[Component]:
             factory="sd_data.corpora.files:FilesCorpus",
             options="sd_data.corpora.options:FilesOptions",
         ),
+        Component(
+            name="bids",
+            summary="Any BIDS folder of EEG: EDF, BDF, BrainVision, EEGLAB, FIF; labels of participants.tsv",
+            factory="sd_data.corpora.bids:BidsCorpus",
+            options="sd_data.corpora.options:BidsOptions",
+            requires=("mne_bids",),
+            extra="bids",
+        ),
     ]
 
 
@@ -35,10 +43,13 @@ def sd_metrics() -> list[Component]:
         "log_spectral_distance": ("Mean log spectra, 1-45 Hz and per band", "spectrum:log_spectral_distance"),
         "band_power": ("Distributions of log band power (Wasserstein-1)", "spectrum:band_power"),
         "alpha_peak": ("Height and frequency of the alpha peak, aperiodic exponent", "spectrum:alpha_peak"),
+        "coherence": ("Coherence between electrodes, per band", "coherence:coherence"),
+        "topography": ("How band power lies over the head", "coherence:topography"),
         "correlation": ("Mean correlation between electrodes", "correlation:correlation"),
         "kurtosis": ("Tails of the amplitude distribution (Wasserstein-1)", "amplitude:kurtosis"),
         "amplitude": ("Distribution of amplitude over windows (Wasserstein-1)", "amplitude:amplitude"),
         "autocorrelation": ("Mean autocorrelation up to one second", "amplitude:autocorrelation"),
+        "time_direction": ("Whether time runs forwards: leads, skewness of the derivative", "direction:time_direction"),
     }
     return [
         *(
@@ -57,6 +68,34 @@ def sd_metrics() -> list[Component]:
             summary="Maximum mean discrepancy of feature vectors",
             factory="sd_data.metrics.mmd:mmd",
             options="sd_data.metrics.options:MmdOptions",
+        ),
+        Component(
+            name="frechet",
+            summary="Fréchet distance and KID of feature vectors",
+            factory="sd_data.metrics.frechet:frechet",
+            options="sd_data.metrics.options:FrechetOptions",
+        ),
+        Component(
+            name="prdc",
+            summary="Precision, recall, density and coverage of feature vectors",
+            factory="sd_data.metrics.prdc:prdc",
+            options="sd_data.metrics.options:PrdcOptions",
+        ),
+        Component(
+            name="c2st",
+            summary="Whether a classifier tells generated windows from real ones",
+            factory="sd_data.metrics.c2st:C2st",
+            options="sd_data.metrics.options:C2stOptions",
+            requires=("sklearn",),
+            extra="eval",
+        ),
+        Component(
+            name="usefulness",
+            summary="Training on generated windows, testing on real ones; augmentation",
+            factory="sd_data.metrics.usefulness:Usefulness",
+            options="sd_data.metrics.options:UsefulnessOptions",
+            requires=("sklearn",),
+            extra="eval",
         ),
         Component(
             name="label_consistency",

@@ -62,31 +62,38 @@ def build_corpus(out: Path, plan: Plan) -> None:
     refuse_contradictions(plan.recordings)
     groups = {recording.subject: (recording.gender, recording.health) for recording in plan.recordings}
     subjects = split_subjects(groups, plan.options.split, plan.options.split_seed)
+    classes = label_classes(plan)
     if all(recording.path is None for recording in plan.recordings):
-        _write(out, plan, subjects)
+        _write(out, plan, subjects, classes)
         return
     with workplace(out) as work:
-        _write(work / "dataset", replace(plan, process=Keeping(plan.process, work, _facts(plan))), subjects)
+        _write(work / "dataset", replace(plan, process=Keeping(plan.process, work, _facts(plan))), subjects, classes)
         refuse_existing(out)
         (work / "dataset").rename(out)
 
 
-def _write(out: Path, plan: Plan, subjects: Mapping[str, Sequence[str]]) -> None:
+def _write(out: Path, plan: Plan, subjects: Mapping[str, Sequence[str]], classes: tuple[str, ...]) -> None:
     with _progress(plan) as advance, pool_of(plan.workers) as pool:
         work = _Build(plan, _info(plan), pool, advance)
         work.report["skipped"] |= plan.skipped
         splits = {split: work.rows(split, frozenset(members)) for split, members in subjects.items()}
         meta = _meta(plan, subjects, work.report)
-        write_windows(out, splits, work.info, meta, classes={"label": label_classes(plan)})
+        write_windows(out, splits, work.info, meta, classes={"label": classes})
     if work.reused:
         _log.warning("%d recordings were finished by an earlier build", work.reused)
 
 
 def label_classes(plan: Plan) -> tuple[str, ...]:
-    """Values of the label in index order: those every corpus shares, then the corpus's own by name."""
+    """Values of the label in index order: those every corpus shares, then the corpus's own by name.
+
+    Raises:
+        SdError: no recording has any.
+    """
     column = plan.options.label_from
     there = {str(value) for recording in plan.recordings if (value := getattr(recording, column)) is not None}
     known = CLASSES[column]
+    if not there:
+        raise SdError(f"label_from is {column}, but no recording says its {column}: choose another column")
     return known if there <= set(known) else (*(name for name in known if name in there), *sorted(there - set(known)))
 
 
