@@ -5,8 +5,20 @@ from __future__ import annotations
 from sd_core.plugin import NoOptions
 from sd_core.protocols import Metric
 from sd_core.testing.metric import MetricContract
-from sd_data.metrics import amplitude, correlation, memorisation, mmd, space, spectrum
-from sd_data.metrics.options import MemorisationOptions, MmdOptions
+from sd_data.metrics import (
+    amplitude,
+    c2st,
+    coherence,
+    correlation,
+    direction,
+    frechet,
+    memorisation,
+    mmd,
+    prdc,
+    space,
+    spectrum,
+)
+from sd_data.metrics.options import C2stOptions, FrechetOptions, MemorisationOptions, MmdOptions, PrdcOptions
 
 
 class TestLogSpectralDistance(MetricContract):
@@ -67,3 +79,41 @@ class TestMemorisation(MetricContract):
 
     def metric(self) -> Metric:
         return memorisation.Memorisation(MemorisationOptions())
+
+
+class TestCoherence(MetricContract):
+    separates = False
+
+    def metric(self) -> Metric:
+        return coherence.coherence(NoOptions())
+
+
+class TestTopography(MetricContract):
+    separates = False
+
+    def metric(self) -> Metric:
+        return coherence.topography(NoOptions())
+
+
+class TestTimeDirection(MetricContract):
+    separates = False
+
+    def metric(self) -> Metric:
+        return direction.time_direction(NoOptions())
+
+
+class TestFrechet(MetricContract):
+    def metric(self) -> Metric:
+        return frechet.frechet(FrechetOptions())
+
+
+class TestPrdc(MetricContract):
+    def metric(self) -> Metric:
+        return prdc.prdc(PrdcOptions())
+
+
+class TestC2st(MetricContract):
+    separates = False  # one person against another is told apart already
+
+    def metric(self) -> Metric:
+        return c2st.C2st(C2stOptions(trees=10))

@@ -9,10 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import welch
-from scipy.stats import kurtosis
+from scipy.stats import kurtosis, skew
 
 from sd_core.plugin import SignalInfo, Windows
 from sd_data.metrics.bands import Alpha, alpha_peaks, bands, posterior
+from sd_data.metrics.coupling import Coupling, frequencies, summed
 
 Array = NDArray[np.float64]
 
@@ -87,6 +88,19 @@ class Features:
     def kurtosis(self) -> Array:
         """Excess kurtosis over time (0 for a Gaussian): (n, channels)."""
         return np.nan_to_num(self._map(lambda x: kurtosis(x, axis=-1)))
+
+    @cached_property
+    def derivative_skewness(self) -> Array:
+        """Skewness over time of the difference of successive samples: (n, channels)."""
+        return np.nan_to_num(self._map(lambda x: skew(np.diff(x, axis=-1), axis=-1)))
+
+    @cached_property
+    def coupling(self) -> Coupling:
+        """Coherence and lead of electrodes in each band, means over windows."""
+        total = self._map(lambda x: summed(x, self.info.sfreq, self._segment)[None]).sum(0)
+        frequency = frequencies(self.info.n_samples, self.info.sfreq, self._segment)
+        mean = total / len(self.signal)
+        return Coupling(names=tuple(bands(frequency)), coherence=mean[0], lead=mean[1])
 
     @cached_property
     def autocorrelation(self) -> Array:

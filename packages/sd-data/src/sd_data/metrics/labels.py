@@ -42,36 +42,41 @@ class LabelConsistency:
         """The accuracy of every label that both the training and the generated windows carry."""
         found = {}
         for column in LABELS:
-            learned = _known(train, column)
+            learned = known(train, column)
             if len(set(learned.values())) < 2:
                 continue
-            classifier = self._classifier().fit(_rows(train, learned), _text(learned.values()))
-            readable, accuracy = (_accuracy(classifier, windows, column) for windows in (real, generated))
+            classifier = reader(self.options.inverse_regularisation).fit(rows(train, learned), text(learned.values()))
+            readable, accuracy = (accuracy_of(classifier, windows, column) for windows in (real, generated))
             if readable is not None and readable >= CHANCE and accuracy is not None:
                 found[column] = accuracy
         return found
 
-    def _classifier(self) -> Pipeline:
-        strength = self.options.inverse_regularisation
-        return make_pipeline(StandardScaler(), LogisticRegression(C=strength, class_weight="balanced", max_iter=2000))
+
+def reader(inverse_regularisation: float) -> Pipeline:
+    """A classifier of labels from feature vectors: logistic regression, every class weighing the same."""
+    regression = LogisticRegression(C=inverse_regularisation, class_weight="balanced", max_iter=2000)
+    return make_pipeline(StandardScaler(), regression)
 
 
-def _accuracy(classifier: Pipeline, windows: Windows, column: str) -> float | None:
-    asked = _known(windows, column)
+def accuracy_of(classifier: Pipeline, windows: Windows, column: str) -> float | None:
+    """Balanced accuracy on the windows that carry the label; None where it has fewer than two values."""
+    asked = known(windows, column)
     if len(set(asked.values())) < 2:
         return None
-    return float(balanced_accuracy_score(_text(asked.values()), classifier.predict(_rows(windows, asked))))
+    return float(balanced_accuracy_score(text(asked.values()), classifier.predict(rows(windows, asked))))
 
 
-def _known(windows: Windows, column: str) -> dict[int, Any]:
+def known(windows: Windows, column: str) -> dict[int, Any]:
     """The label of every window that has one."""
     values: Sequence[Any] = windows.columns.get(column, ())
     return {row: value for row, value in enumerate(values) if value is not None}
 
 
-def _rows(windows: Windows, known: Mapping[int, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return feature_vectors(features(windows))[list(known)]
+def rows(windows: Windows, labels: Mapping[int, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Feature vectors of the windows that carry a label."""
+    return feature_vectors(features(windows))[list(labels)]
 
 
-def _text(values: Any) -> list[str]:
+def text(values: Any) -> list[str]:
+    """Labels as a classifier takes them."""
     return [str(value) for value in values]

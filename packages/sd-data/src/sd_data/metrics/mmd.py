@@ -31,7 +31,7 @@ def mmd(options: MmdOptions) -> Comparison:
     def compare(real: Features, generated: Features) -> dict[str, float]:
         if min(len(real.signal), len(generated.signal)) < 2:
             return {}
-        projected = _project(feature_vectors(real), feature_vectors(generated), options.components)
+        projected = project(feature_vectors(real), feature_vectors(generated), options.components)
         return {"mmd": max(0.0, mmd2(*projected))}
 
     return Comparison({"mmd": Score("MMD² of features", spatial=True)}, compare)
@@ -61,8 +61,8 @@ def mmd2(a: Array, b: Array) -> float:
     return float(within - 2 * kernel[:n, n:].mean())
 
 
-def _project(reference: Array, other: Array, components: int) -> tuple[Array, Array]:
-    """Standardise by the reference, rotate to its principal components, scale those to unit variance."""
+def project(reference: Array, other: Array, components: int) -> tuple[Array, Array]:
+    """Standardised by the reference (n, d), in its principal components at unit variance; so is the other (m, d)."""
     mean, spread = reference.mean(0), reference.std(0)
     spread = np.where(spread > 1e-9, spread, 1.0)
     a, b = (np.clip((x - mean) / spread, -CLIP, CLIP) for x in (reference, other))

@@ -16,6 +16,38 @@ class MmdOptions(Options):
     """Principal components of the features that are compared."""
 
 
+class PrdcOptions(Options):
+    """`[evaluation.extras.prdc]`."""
+
+    neighbours: Annotated[int, Field(ge=1)] = 5
+    """k: a ball around a window reaches to its k-th neighbour (Naeem 2020)."""
+    components: Annotated[int, Field(ge=1)] = 20
+    """Principal components of the features in which distances are taken."""
+
+
+class FrechetOptions(Options):
+    """`[evaluation.extras.frechet]`."""
+
+    components: Annotated[int, Field(ge=1)] = 20
+    """Principal components of the features that are compared."""
+
+
+class UsefulnessOptions(Options):
+    """`[evaluation.extras.usefulness]`."""
+
+    inverse_regularisation: Annotated[float, Field(gt=0)] = 0.01
+    """C of the classifier; small, since there are more features than subjects."""
+
+
+class C2stOptions(Options):
+    """`[evaluation.extras.c2st]`."""
+
+    folds: Annotated[int, Field(ge=2)] = 5
+    """Of the cross-validation; fewer where there are fewer subjects."""
+    trees: Annotated[int, Field(ge=1)] = 60
+    """Of the gradient boosting."""
+
+
 class MemorisationOptions(Options):
     """`[evaluation.extras.memorisation]`."""
 
