@@ -122,6 +122,17 @@ def assert_alike(run: Path, pipeline: Any) -> None:
     torch.testing.assert_close(shown.detach(), pictures, rtol=1e-3, atol=1e-3)
 
 
+def test_a_resumed_run_is_the_same_run(trained: Any) -> None:
+    """To the bit, adapters too: the base and the text states are found again."""
+    for kind in ([], ["model.lora.rank=2"]):
+        whole = trained(*kind, "training.max_train_steps=4", "training.checkpoint_interval=2")
+        config = read_run(whole.parent / "run.toml", [*kind, "training.max_train_steps=4"])
+        again = whole.with_name(f"{whole.name}-again")
+        train(config, again, resume_from=str(whole / "checkpoint-2"))
+        for name in ("model.safetensors", "ema-0.05.safetensors"):
+            assert (again / "checkpoint-4" / name).read_bytes() == (whole / "checkpoint-4" / name).read_bytes()
+
+
 @pytest.mark.parametrize("t5", ["true", "false"])
 def test_a_fine_tuned_pipeline_draws_what_the_run_draws(trained: Any, tmp_path: Path, t5: str) -> None:
     run = trained(f"conditioning.t5={t5}")
