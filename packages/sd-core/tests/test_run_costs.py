@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from sd_core.config.read import Run, read_run
 from sd_core.registry import Registry
 from sd_core.run.assemble import Geometry
-from sd_core.run.costs import measure
+from sd_core.run.costs import _Ledger, measure
 from sd_core.run.dryrun import describe_run
 from sd_core.task import LabelSpace
 from sd_core.testing.toys import TOY_SIGNAL, toy_config, toy_registry, write_toy_windows
@@ -37,6 +39,24 @@ def test_memory_grows_with_the_batch_and_not_with_nothing(tmp_path: Path, regist
     hidden = 8 * 4 * 32 * 4
     assert hidden < cost.example_bytes < 10 * hidden
     assert cost.step_bytes(8) - cost.step_bytes(4) == 4 * cost.example_bytes
+
+
+def kept(blocks: int, *, recomputed: bool) -> int:
+    """Bytes that a stack of blocks, 8 -> 24 -> 8 channels on 5 rows, keeps for its backward pass."""
+    stack = nn.Sequential(
+        *(nn.Sequential(nn.Linear(8, 24, bias=False), nn.GELU(), nn.Linear(24, 8, bias=False)) for _ in range(blocks))
+    )
+    ledger = _Ledger(stack, list(stack) if recomputed else ())
+    with torch.autograd.graph.saved_tensors_hooks(ledger.note, ledger.give):
+        stack(torch.zeros(5, 8))
+    ledger.close()
+    return ledger.total + ledger.largest
+
+
+def test_checkpointing_keeps_what_goes_into_blocks_and_one_block_at_a_time() -> None:
+    row = 5 * 4
+    assert kept(4, recomputed=False) == 4 * (8 + 24 + 24) * row
+    assert kept(4, recomputed=True) == (4 * 8 + 24 + 24) * row
 
 
 def test_the_largest_batch_fits_and_the_next_does_not(tmp_path: Path, registry: Registry) -> None:

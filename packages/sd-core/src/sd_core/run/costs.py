@@ -6,7 +6,7 @@ seconds and no memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.hooks import RemovableHandle
 
 from sd_core.config.read import Run
 from sd_core.registry import Registry
@@ -72,11 +74,11 @@ def measure(run: Run, registry: Registry, geometry: Geometry, labels: LabelSpace
         assembly = assemble(run, registry, geometry, labels)
         if run.config.model.lora is not None:
             adapt(assembly.network, run.config.model.lora, seed=0)
-        if run.config.training.gradient_checkpointing:
-            assembly.network.checkpoint_blocks()
         codec = codec_cost(assembly.representation, assembly.codec, run.config.dataset.batch_size)
-        one, _ = _saved_bytes(run, assembly, labels, 1)
-        two, flops = _saved_bytes(run, assembly, labels, 2)
+        one, two = (_saved_bytes(run, assembly, labels, count) for count in (1, 2))
+        if run.config.training.gradient_checkpointing:
+            assembly.network.checkpoint_blocks()  # after the ledger, which cannot see what checkpointing keeps
+        flops = _flops(run, assembly, labels, 2)
     parameters = sum(p.numel() for p in assembly.network.parameters())
     trainable = sum(p.numel() for p in assembly.network.parameters() if p.requires_grad)
     return Cost(
@@ -98,31 +100,54 @@ def _averages(run: Run) -> int:
     return 1 if training.ema_decay is not None else len(training.ema_profiles)
 
 
-def _saved_bytes(run: Run, assembly: Assembly, labels: LabelSpace, count: int) -> tuple[int, int]:
-    """Bytes saved for the backward pass of `count` examples, and floating-point operations."""
-    ledger = _Ledger(assembly.network)
+def _saved_bytes(run: Run, assembly: Assembly, labels: LabelSpace, count: int) -> int:
+    """Bytes kept for the backward pass of `count` examples."""
+    recomputed = assembly.network.blocks() if run.config.training.gradient_checkpointing else ()
+    ledger = _Ledger(assembly.network, recomputed)
+    with saved_tensors_hooks(ledger.note, ledger.give):
+        y = _forward(run, assembly, labels, count)
+    y.float().square().mean().backward()
+    ledger.close()
+    assembly.network.zero_grad()
+    return ledger.total + ledger.largest
+
+
+def _flops(run: Run, assembly: Assembly, labels: LabelSpace, count: int) -> int:
+    """Floating-point operations of the forward and backward pass of `count` examples."""
+    with FlopCounterMode(display=False) as counter:
+        _forward(run, assembly, labels, count).float().square().mean().backward()
+    assembly.network.zero_grad()
+    return int(counter.get_total_flops())
+
+
+def _forward(run: Run, assembly: Assembly, labels: LabelSpace, count: int) -> Tensor:
     x = torch.zeros(count, *assembly.task.shape)
     part = torch.zeros(count, dtype=torch.int64) if assembly.representation.parts > 1 else None
-    context = autocast(x.device, run.config.training.mixed_precision)
-    with FlopCounterMode(display=False) as counter:
-        with saved_tensors_hooks(ledger.note, ledger.give):
-            dropped = torch.zeros(count, dtype=torch.bool)
-            with context():
-                y: Tensor = assembly.network(
-                    x, torch.zeros(count), stand_in_labels(labels, count), part=part, dropped=dropped
-                )
-        y.float().square().mean().backward()
-    assembly.network.zero_grad()
-    return ledger.total, counter.get_total_flops()
+    dropped = torch.zeros(count, dtype=torch.bool)
+    with autocast(x.device, run.config.training.mixed_precision)():
+        y: Tensor = assembly.network(x, torch.zeros(count), stand_in_labels(labels, count), part=part, dropped=dropped)
+    return y
 
 
 class _Ledger:
-    """Adds up the storages that autograd keeps, each once, weights left out."""
+    """Adds up the storages that autograd keeps, each once, weights left out.
 
-    def __init__(self, network: nn.Module) -> None:
+    Of blocks that will be recomputed it counts the inputs, and once what the largest keeps while it
+    is recomputed: `torch.utils.checkpoint` holds inputs where no hook on saved tensors sees them.
+    """
+
+    def __init__(self, network: nn.Module, recomputed: Sequence[nn.Module] = ()) -> None:
         self._seen = {p.untyped_storage()._cdata for p in network.parameters()}
         self._kept: list[Tensor] = []  # a freed storage's address could come back
+        self._hooks: list[RemovableHandle] = []
+        self._before = 0
         self.total = 0
+        self.largest = 0
+        for block in recomputed:
+            self._hooks += [
+                block.register_forward_pre_hook(self._enter, with_kwargs=True),
+                block.register_forward_hook(self._leave),
+            ]
 
     def note(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -133,6 +158,23 @@ class _Ledger:
         return tensor
 
     give: Callable[[Any], Tensor] = staticmethod(lambda tensor: tensor)
+
+    def close(self) -> None:
+        """Take the hooks off the blocks."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _enter(self, _block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        for given in tree_leaves((args, kwargs)):
+            if isinstance(given, Tensor):
+                self.note(given)
+        self._before = self.total
+
+    def _leave(self, _block: nn.Module, _args: tuple[Any, ...], out: Any) -> None:
+        self.largest = max(self.largest, self.total - self._before)
+        self.total = self._before
+        # What comes out goes into what follows, and is counted there.
+        self._seen -= {part.untyped_storage()._cdata for part in tree_leaves(out) if isinstance(part, Tensor)}
 
 
 def stand_in_labels(labels: LabelSpace, count: int) -> Labels:
