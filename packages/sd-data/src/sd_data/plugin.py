@@ -33,6 +33,12 @@ def sd_corpora() -> list[Component]:
             requires=("mne_bids",),
             extra="bids",
         ),
+        Component(
+            name="seed-v",
+            summary="SEED-V: disgust, fear, sadness, neutral and happiness in 16 people watching film clips",
+            factory="sd_data.corpora.seedv:SeedvCorpus",
+            options="sd_data.corpora.options:SeedvOptions",
+        ),
     ]
 
 
