@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,9 @@ class C2st:
 
     def __init__(self, options: C2stOptions) -> None:
         self.options = options
-        self.scores = {
-            "c2st": Score("C2ST, boosted trees", "AUC", ideal=0.5, spatial=True),
-            "linear": Score("C2ST, linear", "AUC", ideal=0.5, detail=True, spatial=True),
+        self.scores: Mapping[str, Score] = {
+            "c2st": Score("Boosted C2ST", "AUC", ideal=0.5, spatial=True),
+            "linear": Score("Linear C2ST", "AUC", ideal=0.5, detail=True, spatial=True),
         }
 
     def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
