@@ -91,12 +91,13 @@ def test_a_table_in_the_labs_own_words(source: Path, tmp_path: Path) -> None:
         encoding="utf-8-sig",
     )
     done = build(
-        source, tmp_path / "d", WHOLE, "--set=label_from=health", "--set=ignore=['Hand']",
+        source, tmp_path / "d", WHOLE, "--set=corpus=ours", "--set=label_from=health", "--set=ignore=['Hand']",
         '--set=columns={subject="Code", gender="Sex", health="Group"}',
         '--set=values={gender={1="M", 2="F", 0=""}, health={patient="stroke", control="H"}}',
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     found = windows(tmp_path / "d")
+    assert set(found.column("corpus")) == {"ours"}
     rows = set(zip(*(found.column(name) for name in ("recording", "gender", "health", "label")), strict=True))
     assert rows == {
         ("a", "F", "stroke", "stroke"),

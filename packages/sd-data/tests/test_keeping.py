@@ -89,7 +89,7 @@ def test_workers_end_with_a_killed_build(source: Path, tmp_path: Path) -> None:
     script = "import sys; from sd_data.cli import main; main(sys.argv[1:])"
     arguments = [sys.executable, "-c", script, *command(source, tmp_path / "d"), "--workers", "2"]
     process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 40
     while not kept(tmp_path / "d") and time.monotonic() < deadline:
         time.sleep(0.02)
     workers = _children(process.pid)
@@ -98,7 +98,10 @@ def test_workers_end_with_a_killed_build(source: Path, tmp_path: Path) -> None:
     process.wait()
     while any(map(_alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(_alive, workers))
+    left = [worker for worker in workers if _alive(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert left == []
 
 
 def _children(parent: int) -> list[int]:

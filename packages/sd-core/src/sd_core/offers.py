@@ -13,7 +13,7 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "sd-data": {
         "representations": ("timeseries", "db-only", "db-iq", "db-polar"),
-        "corpora": ("demo", "eegmat", "files", "bids", "seed-v"),
+        "corpora": ("demo", "eegmat", "files", "bids", "seed-v", "meta"),
         "metrics": (
             "log_spectral_distance",
             "band_power",

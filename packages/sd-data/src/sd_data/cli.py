@@ -1,4 +1,4 @@
-"""`sd-data build NAME -o OUT` and `sd-data inspect DIR`: recordings to windows, and a look at them."""
+"""`sd-data download NAME`, `sd-data build NAME -o OUT`, `sd-data inspect DIR`: recordings to windows, and a look."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def build(  # noqa: PLR0917 (click passes them by name)
     sd-data build eegmat --source ~/eegmat -o data/eegmat
     sd-data build files --source ~/recordings -o data/lab --workers 4
     sd-data build demo -o data/demo --set effect_scale=3
+    sd-data build meta -o data/all --set 'parts=["data/eegmat", "data/lab"]' --channels 1020-19
 
     `sd-plugins NAME` lists the options of a corpus.
     """  # noqa: D301 - click wants the backspace itself
@@ -69,20 +70,41 @@ def build(  # noqa: PLR0917 (click passes them by name)
 
 
 @main.command()
+@click.argument("name")
+@click.option("-o", "--output", "out", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
+@click.option("--url", help="A mirror in the layout of the original.")
+@one_sentence
+def download(name: str, out: Path, url: str | None) -> None:
+    """Fetch the published recordings of the corpus NAME; run again, it goes on where it was.
+
+    \b
+    sd-data download eegmat -o ~/eegmat
+    sd-data build eegmat --source ~/eegmat -o data/eegmat
+    """  # noqa: D301 - click wants the backspace itself
+    from sd_data.corpora.downloads import download
+
+    download(name, out, url)
+
+
+@main.command()
 @click.argument("name", metavar="DIR")
 @click.option(
     "--data-root", default=".", help="Folder that relative names are looked up in.", envvar="SIGNAL_DIFFUSION_DATA"
 )
+@click.option("--balance", default="corpus,gender,health", metavar="A,B,...", help="Columns of the table of weights.")
+@click.option("--power", default=1.0, help="[dataset] balance_power of that table.")
+@click.option("--cap", default=10.0, type=click.FloatRange(min=1), help="[dataset] max_sampling_weight of that table.")
 @one_sentence
-def inspect(name: str, data_root: str) -> None:
-    """Show splits, subjects, labels and amplitudes of a dataset, and what is wrong with it.
+def inspect(name: str, data_root: str, balance: str, power: float, cap: float) -> None:
+    """Show splits, subjects, labels, balance and amplitudes of a dataset, and what is wrong with it.
 
     Exit code 2 when something is.
     """
     from sd_core.windows.locate import locate
-    from sd_data.inspect import inspect_dataset
+    from sd_data.inspect import Balance, inspect_dataset
 
-    inspect_dataset(locate(name, data_root))
+    columns = tuple(part.strip() for part in balance.split(",") if part.strip())
+    inspect_dataset(locate(name, data_root), Balance(columns, power, cap))
 
 
 if __name__ == "__main__":

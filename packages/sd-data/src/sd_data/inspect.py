@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sd_core.plugin import SdError
+from sd_core.windows.balance import balance_weights
 from sd_core.windows.loading import load_splits
 from sd_core.windows.opening import open_split, read_meta
 from sd_core.windows.reading import PictureSet, WindowSet
@@ -43,8 +45,21 @@ def print_report(out: Path) -> None:
         console.print(f"left out {escape(recording)}: {escape(problem)}", soft_wrap=True)
 
 
-def inspect_dataset(name: str) -> None:
-    """Print splits, labels, amplitudes and problems of a dataset.
+@dataclass(frozen=True)
+class Balance:
+    """How `[dataset]` would weigh windows."""
+
+    columns: tuple[str, ...] = ("corpus", "gender", "health")
+    power: float = 1.0
+    cap: float = 10.0
+
+
+def inspect_dataset(name: str, balance: Balance = Balance()) -> None:
+    """Print splits, labels, balance, amplitudes and problems of a dataset.
+
+    Args:
+        name: As `locate` returns it.
+        balance: What the table of weights shows.
 
     Raises:
         SdError: it cannot be read, or it has problems, which are printed first.
@@ -57,6 +72,11 @@ def inspect_dataset(name: str) -> None:
     console.print(split_table(splits))
     if any(column in first.column_names for column in _LABELS):
         console.print(label_table(splits))
+    weighed = balance_table(splits.get("train", first), balance)
+    if weighed.row_count > 1:
+        columns = ", ".join(f'"{column.header}"' for column in weighed.columns[:-4])
+        console.print(f"drawn in training with [bold]\\[dataset] balance = \\[{columns}][/]:", soft_wrap=True)
+        console.print(weighed)
     if isinstance(first, WindowSet):
         console.print(amplitude_table(splits, problems))
     for problem in problems:
@@ -91,6 +111,23 @@ def label_table(splits: Splits) -> Table:
     table = Table(*columns, *splits, box=None, pad_edge=False)
     for combination in sorted(set().union(*counts.values())):
         table.add_row(*map(escape, combination), *(str(counts[name][combination]) for name in splits))
+    return table
+
+
+def balance_table(split: WindowSet | PictureSet, balance: Balance) -> Table:
+    """Joint counts of the labels of the train split, and how often each combination is drawn with weights."""
+    columns = [name for name in balance.columns if name in split.column_names]
+    weights = balance_weights(split, columns, balance.power, balance.cap)
+    combinations = list(zip(*(map(_text, split.column(column)) for column in columns), strict=True)) if columns else []
+    table = Table(*columns, "windows", "share", "weight", "drawn", box=None, pad_edge=False)
+    rows: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
+    for combination, weight in zip(combinations, weights.tolist(), strict=bool(columns)):
+        rows[combination].append(weight)
+    for combination, drawn in sorted(rows.items()):
+        shares = (len(drawn) / len(split), sum(drawn) / len(split))
+        table.add_row(
+            *map(escape, combination), str(len(drawn)), f"{shares[0]:.1%}", f"{drawn[0]:.2f}", f"{shares[1]:.1%}"
+        )
     return table
 
 

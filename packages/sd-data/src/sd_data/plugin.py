@@ -39,6 +39,12 @@ def sd_corpora() -> list[Component]:
             factory="sd_data.corpora.seedv:SeedvCorpus",
             options="sd_data.corpora.options:SeedvOptions",
         ),
+        Component(
+            name="meta",
+            summary="Several window datasets as one, each window in the split it was in",
+            factory="sd_data.corpora.meta:MetaCorpus",
+            options="sd_data.corpora.options:MetaOptions",
+        ),
     ]
 
 

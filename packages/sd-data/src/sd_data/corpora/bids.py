@@ -43,7 +43,7 @@ class BidsCorpus:
         options = self._options
         channels = expand(options.channels, CLASSICAL_19)
         recordings, skipped = find_recordings(options)
-        name = corpus_name(options.source)
+        name = corpus_name(options)
         plan = Plan(
             corpus=name,
             recordings=recordings,
@@ -112,7 +112,7 @@ def _recording(path: Path, people: Mapping[str, Row], options: BidsOptions) -> R
     cells = {name: mapped(name, row.get(name), options.values, where) for name in ("gender", "health")}
     task = entities.get("task", "")
     return Recording(
-        corpus=corpus_name(options.source),
+        corpus=corpus_name(options),
         subject=entities["sub"],
         session=entities.get("ses", "1"),
         name=path.stem.rpartition("_")[0],

@@ -15,7 +15,7 @@ from sd_data.build.labels import UNKNOWN, gender, mapped, said, years
 from sd_data.build.processing import FileProcess
 from sd_data.build.recordings import Recording
 from sd_data.build.tables import Row, read_table, renamed
-from sd_data.corpora.options import TABLE_COLUMNS, FilesOptions
+from sd_data.corpora.options import TABLE_COLUMNS, FilesOptions, LabelledOptions
 
 SUFFIXES = frozenset({".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".cnt", ".mff", ".nxe", ".eeg", ".egi", ".lay"})
 """Files that look like recordings; a table may name others."""
@@ -41,7 +41,7 @@ class FilesCorpus:
         channels = expand(options.channels, CLASSICAL_19)
         recordings, skipped = find_recordings(options)
         plan = Plan(
-            corpus=corpus_name(options.source),
+            corpus=corpus_name(options),
             recordings=recordings,
             channels=channels,
             process=FileProcess(channels, options),
@@ -49,14 +49,14 @@ class FilesCorpus:
             skip_bad=options.skip_bad,
             skipped=skipped,
             workers=options.workers,
-            about={"source": f"files of the folder '{corpus_name(options.source)}'", "synthetic": False},
+            about={"source": f"files of the folder '{corpus_name(options)}'", "synthetic": False},
         )
         build_corpus(out, plan)
 
 
-def corpus_name(source: str) -> str:
-    """The folder's own name."""
-    return Path(source).expanduser().resolve().name
+def corpus_name(options: LabelledOptions) -> str:
+    """As the user calls it, or the folder's own name."""
+    return options.corpus or Path(options.source).expanduser().resolve().name
 
 
 def folder_of(corpus: str, source: str) -> Path:
@@ -124,7 +124,7 @@ def _recording(folder: Path, row: Row, options: FilesOptions, table: Path, numbe
     path = folder / row["file"]
     cells = {name: mapped(name, row.get(name), options.values, where) for name in ("state", "gender", "health")}
     return Recording(
-        corpus=corpus_name(options.source),
+        corpus=corpus_name(options),
         subject=row["subject"],
         session=said(row.get("session")) or "1",
         name=Path(row["file"]).as_posix(),

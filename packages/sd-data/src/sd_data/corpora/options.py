@@ -17,6 +17,8 @@ Map = dict[str, str]
 class LabelledOptions(RecordingOptions):
     """What corpora with a table of their own are told in addition: what its columns and cells mean."""
 
+    corpus: str = ""
+    """Name of the corpus in the dataset; empty takes the folder's."""
     columns: Map = Field(default_factory=dict)
     """Our name of a column -> the table's, where they differ, such as {gender="Sex"}."""
     values: dict[str, Map] = Field(default_factory=dict)
