@@ -10,6 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from sd_core.judging.judge import judge
+from sd_core.judging.surrogates import SURROGATES
 from sd_core.plugin import SignalInfo, Windows
 from sd_core.testing.metric import toy_windows
 from sd_data.metrics.c2st import C2st, area
@@ -121,6 +122,13 @@ def test_an_area_below_chance_is_chance() -> None:
     contrary = np.repeat(np.arange(20), 2)
     x = (kind * np.where(contrary % 2, 1.0, -1.0))[:, None]
     assert area(LogisticRegression(), x, kind, contrary, 2) >= 0.5
+
+
+def test_a_few_people_do_not_hide_gaussian_noise() -> None:
+    """Among three people some feature tells all windows apart by chance; the others must be looked at too."""
+    real = people(range(3), count=12)
+    noise = SURROGATES["gaussian"](people(range(20, 28)), np.arange(48), 0)
+    assert c2st(real, noise)["c2st"] > 0.95
 
 
 def test_options_of_the_trees_change_the_area() -> None:
