@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sd_core.plugin import SdError, SignalInfo
+from sd_data.build.assembling import Plan, build_corpus
 from sd_data.build.captions import captions
 from sd_data.build.cleaning import clean, filtered, resampled
 from sd_data.build.cutting import cut
 from sd_data.build.electrodes import CLASSICAL_19, canonical, expand, is_scalp, match
-from sd_data.build.recordings import Recording, Signals
+from sd_data.build.recordings import Outcome, Recording, Signals
 from sd_data.build.splitting import split_subjects
 from sd_data.options import CorpusOptions
 
@@ -196,3 +199,25 @@ def test_captions_say_what_is_known(change: dict[str, Any], caption: str) -> Non
 def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         CorpusOptions(**options)
+
+
+def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path: Path) -> None:
+    def peak(count: int) -> int:
+        people = [replace(PERSON, subject=str(i), name=str(i)) for i in range(count)]
+        signal = np.random.default_rng(0).standard_normal((20, 2048))
+        whole = CorpusOptions(split=(1.0, 0.0, 0.0))
+        plan = Plan(
+            corpus="x",
+            recordings=people,
+            channels=(*CLASSICAL_19, "Oz"),
+            process=lambda recording, _: Outcome(recording, [{"signal": signal.astype(np.float32), "start_s": 0.0}]),
+            options=whole,
+        )
+        tracemalloc.start()
+        build_corpus(tmp_path / str(count), plan)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    few, many = peak(220), peak(500)  # 36 and 82 MB of windows, in batches of 16
+    assert many < 1.1 * few

@@ -139,3 +139,16 @@ def test_one_part_is_its_own_joint_dataset(tmp_path: Path) -> None:
     a = write_miniature(tmp_path / "a")
     assert join(tmp_path / "all", a).exit_code == 0
     assert Counter(windows(tmp_path / "all").column("label")) == Counter(windows(a).column("label"))
+
+
+def test_inspect_draws_one_page_that_opens_offline(tmp_path: Path) -> None:
+    a = write_part(tmp_path / "a", "one", count=12, gender="F", caption="<b>a caption</b>")
+    page = tmp_path / "deep" / "a.html"
+    done = CliRunner().invoke(main, ["inspect", str(a), "--html", str(page)])
+    assert done.exit_code == 0, done.output
+    text = page.read_text()
+    assert "http" not in text.replace("http://www.w3.org/", "")
+    assert text.count("<svg") == 4 + 4
+    for there in ("<td>validation</td>", "<th>health</th>", "Amplitude of windows", "[dataset] balance", "20-25"):
+        assert there in text
+    assert "<b>a caption" not in text

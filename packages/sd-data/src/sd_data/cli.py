@@ -94,8 +94,11 @@ def download(name: str, out: Path, url: str | None) -> None:
 @click.option("--balance", default="corpus,gender,health", metavar="A,B,...", help="Columns of the table of weights.")
 @click.option("--power", default=1.0, help="[dataset] balance_power of that table.")
 @click.option("--cap", default=10.0, type=click.FloatRange(min=1), help="[dataset] max_sampling_weight of that table.")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Draw the same, and pictures, in this file.")
 @one_sentence
-def inspect(name: str, data_root: str, balance: str, power: float, cap: float) -> None:
+def inspect(  # noqa: PLR0917 (click passes them by name)
+    name: str, data_root: str, balance: str, power: float, cap: float, page: Path | None
+) -> None:
     """Show splits, subjects, labels, balance and amplitudes of a dataset, and what is wrong with it.
 
     Exit code 2 when something is.
@@ -104,7 +107,7 @@ def inspect(name: str, data_root: str, balance: str, power: float, cap: float) -
     from sd_data.inspect import Balance, inspect_dataset
 
     columns = tuple(part.strip() for part in balance.split(",") if part.strip())
-    inspect_dataset(locate(name, data_root), Balance(columns, power, cap))
+    inspect_dataset(locate(name, data_root), Balance(columns, power, cap), page)
 
 
 if __name__ == "__main__":

@@ -54,12 +54,13 @@ class Balance:
     cap: float = 10.0
 
 
-def inspect_dataset(name: str, balance: Balance = Balance()) -> None:
+def inspect_dataset(name: str, balance: Balance = Balance(), page: Path | None = None) -> None:
     """Print splits, labels, balance, amplitudes and problems of a dataset.
 
     Args:
         name: As `locate` returns it.
         balance: What the table of weights shows.
+        page: An html file for the same, and pictures.
 
     Raises:
         SdError: it cannot be read, or it has problems, which are printed first.
@@ -68,21 +69,36 @@ def inspect_dataset(name: str, balance: Balance = Balance()) -> None:
     splits: Splits = {split: open_split(name, split) for split in load_splits(name)}
     problems: list[str] = []
     first = next(iter(splits.values()))
+    tables = _tables(splits, balance, problems)
     console.print(f"[bold]{escape(name)}[/]  {geometry(first)}", soft_wrap=True)
-    console.print(split_table(splits))
+    for heading, table in tables:
+        if heading.startswith("["):
+            console.print(f"drawn with [bold]{escape(heading)}[/]:", soft_wrap=True)
+        console.print(table)
+    for problem in problems:
+        console.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
+    if page is not None:
+        from sd_data.overview import write_page
+
+        write_page(page, Path(name).name, lead=geometry(first), tables=tables, splits=splits, problems=problems)
+        console.print(f"drawn in {escape(str(page))}", soft_wrap=True)
+    if problems:
+        raise SdError(f"'{name}' has {len(problems)} problems (above)")
+
+
+def _tables(splits: Splits, balance: Balance, problems: list[str]) -> list[tuple[str, Table]]:
+    """Heading and table; `problems` collects what is wrong."""
+    first = next(iter(splits.values()))
+    tables = [("Splits", split_table(splits))]
     if any(column in first.column_names for column in _LABELS):
-        console.print(label_table(splits))
+        tables.append(("Labels", label_table(splits)))
     weighed = balance_table(splits.get("train", first), balance)
     if weighed.row_count > 1:
         columns = ", ".join(f'"{column.header}"' for column in weighed.columns[:-4])
-        console.print(f"drawn in training with [bold]\\[dataset] balance = \\[{columns}][/]:", soft_wrap=True)
-        console.print(weighed)
+        tables.append((f"[dataset] balance = [{columns}]", weighed))
     if isinstance(first, WindowSet):
-        console.print(amplitude_table(splits, problems))
-    for problem in problems:
-        console.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
-    if problems:
-        raise SdError(f"'{name}' has {len(problems)} problems (above)")
+        tables.append(("Amplitudes", amplitude_table(splits, problems)))
+    return tables
 
 
 def geometry(split: WindowSet | PictureSet) -> str:
