@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from sd_core.testing.corpus import CorpusContract
 from sd_core.testing.toys import toy_config, toy_registry
 from sd_core.windows.opening import read_meta
 from sd_data.build.electrodes import CLASSICAL_19
+from sd_data.build.processing import FileProcess
 from sd_data.build.recordings import Signals
 from sd_data.cli import main
 from sd_data.corpora.bids import BidsCorpus, find_recordings, read_bids
@@ -155,6 +157,11 @@ def test_the_notch_is_at_the_line_of_the_sidecar(tmp_path: Path) -> None:
     spread = {name: windows(tmp_path / name).signals([0])[0].std() for name in ("sidecar", "option")}
     assert spread["option"] > 10
     assert spread["sidecar"] < 2
+
+
+def test_workers_can_be_sent_the_reader() -> None:
+    process = FileProcess(("Fz",), BidsOptions(), read_bids, line_from_file=True)
+    assert pickle.loads(pickle.dumps(process)) == process
 
 
 def test_only_some_tasks(source: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,12 @@ def test_what_was_made_with_other_options_or_of_other_samples_is_not_used(tmp_pa
     path.write_bytes(b"two")
     Keeping(process, tmp_path, "facts")(recording, 0.0)
     assert len(calls) == 4
+    for content in (b"one", b"two"):  # a format that is a folder
+        folder = tmp_path / "r.mff"
+        folder.mkdir(exist_ok=True)
+        (folder / "signal.bin").write_bytes(content)
+        Keeping(process, tmp_path, "facts")(replace(recording, path=folder), 0.0)
+    assert len(calls) == 6
 
 
 def test_a_build_that_is_done_leaves_nothing_beside_the_dataset(source: Path, tmp_path: Path) -> None:

@@ -98,8 +98,10 @@ class Keeping:
 
     def _key(self, recording: Recording, overlap: float) -> str:
         assert recording.path is not None
-        files = (recording.path, *recording.beside)
-        contents = [(path.name, _content(path, path.stat().st_mtime_ns)) for path in files if path.is_file()]
+        # Some formats are folders.
+        inside = sorted(recording.path.rglob("*")) if recording.path.is_dir() else [recording.path]
+        files = (path for path in (*inside, *recording.beside) if path.is_file())
+        contents = [(path.name, _content(path, path.stat().st_mtime_ns)) for path in files]
         facts = [contents, recording.span, overlap, self.facts]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
