@@ -94,11 +94,11 @@ def test_edf_says_what_it_is(windows: Windows, tmp_path: Path) -> None:
     assert raw.info["subject_info"]["his_id"] == "synthetic"
     assert rows(table)[2] == {
         "file": "window-000002.edf",
-        "synthetic": "true",
+        "subject": "synthetic000002",
         "age": "44.5",
         "gender": "M",
-        "label": "rest",
         "caption": "",
+        "state": "rest",
     }
 
 

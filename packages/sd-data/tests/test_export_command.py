@@ -19,6 +19,7 @@ from sd_core.testing.toys import toy_config, toy_registry
 from sd_core.testing.windows import MINIATURE, write_miniature
 from sd_core.windows.opening import open_split
 from sd_core.windows.reading import WindowSet
+from sd_data import cli
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +81,24 @@ def test_a_generated_dataset_trains_the_next_model(sample: Any, tmp_path: Path, 
     assert set(made.column("corpus")) == {"synthetic"}
     second = trained(tmp_path, tmp_path / "made", registry, training={"max_train_steps": 2, "checkpoint_interval": 2})
     assert (second / "checkpoint-2").is_dir()
+
+
+@pytest.mark.parametrize("name", ["edf", "bids"])
+def test_exported_files_build_a_dataset_again(name: str, sample: Any, tmp_path: Path) -> None:
+    """Through the doors for any lab's recordings; filters off, so that the windows are the ones drawn."""
+    sample("--to", name, "-o", tmp_path / "files", "--class", "arithmetic", "--seed", "5")
+    sample("--to", "npz", "-o", tmp_path, "--class", "arithmetic", "--seed", "5")
+    asis = ["low_hz=0", "high_hz=0", "notch_hz=0", "peak_uv=0", "reference=original", "window_s=2.048"]
+    settings = [part for each in [*asis, "split=[1, 0, 0]"] for part in ("--set", each)]
+    corpus = {"edf": "files", "bids": "bids"}[name]
+    arguments = ["build", corpus, "--source", str(tmp_path / "files"), "-o", str(tmp_path / "built"), *settings]
+    result = CliRunner().invoke(cli.main, [*arguments, "--channels", ",".join(MINIATURE.channel_names)])
+    assert result.exit_code == 0, result.output
+    built = open_split(tmp_path / "built", "train")
+    assert isinstance(built, WindowSet)
+    assert built.column("subject") == [f"synthetic{number:06d}" for number in range(4)]
+    assert set(built.column("state")) == {"arithmetic"}
+    with np.load(tmp_path / "windows.npz") as archive:
+        drawn = archive["signal"]
+    means = drawn.mean(-1, keepdims=True)  # a build takes them away
+    np.testing.assert_allclose(built.signals(range(4)), drawn - means, atol=np.ptp(drawn, axis=-1).max() / 65535)

@@ -162,6 +162,14 @@ def test_what_good_bad_and_wrong_windows_teach() -> None:
     assert usefulness(labelled(STATES, 3, shown=["rest"] * 24))["state"] == pytest.approx(0.5, abs=0.3)
 
 
+def test_augmentation_hears_real_and_generated_windows() -> None:
+    """The many are right about the few, whichever side they are on."""
+    wrong, right = labelled(STATES[:8], 3, shown=STATES[1:9]), labelled(STATES * 3, 4)
+    assert usefulness(wrong) == {"state": 0.0, "augmented_state": 1.0}
+    taught_wrong = labelled(STATES, 1, shown=STATES[::-1])
+    assert Usefulness(UsefulnessOptions())(labelled(STATES, 2), right, taught_wrong)["augmented_state"] == 1.0
+
+
 def test_windows_without_labels_teach_nothing() -> None:
     assert usefulness(replace(labelled(STATES, 3), columns={})) == {}
     assert usefulness(labelled(["rest"] * 24, 3)) == {}

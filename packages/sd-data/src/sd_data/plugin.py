@@ -137,7 +137,7 @@ def sd_exporters() -> list[Component]:
         ),
         Component(
             name="edf",
-            summary="EDF+ files of 16 bits, a window each, and windows.csv",
+            summary="EDF+ files of 16 bits, a window each, and recordings.csv",
             factory="sd_data.export.edf:Edf",
         ),
         Component(

@@ -17,7 +17,7 @@ from sd_core.windows.writing import refuse_existing
 from sd_data.export.folder import whole_folder
 from sd_data.export.marking import GENERATOR, labels_of, statement
 
-TABLE = "windows.csv"
+TABLE = "recordings.csv"
 RECORD_BYTES = 61_440
 """Largest data record that the format recommends."""
 FIELD = 8
@@ -29,7 +29,8 @@ class Edf:
 
     The range is that of the channel in the window, rounded outward to .01 uV. Patient and recording
     fields say "synthetic"; the first annotation holds the provenance, the second the labels.
-    `windows.csv` names every file and its labels, as `sd-data build files` reads them.
+    `recordings.csv` names every file and its labels, as `sd-data build files` reads them: every window has a
+    subject of its own, and the class stands for the state where that was not asked for.
     """
 
     def __init__(self, options: NoOptions) -> None:
@@ -125,9 +126,12 @@ def _word(value: Any) -> str:
 
 
 def _write_table(path: Path, names: Sequence[str], windows: Windows) -> None:
+    columns = dict(windows.columns)
+    if "label" in columns and "state" not in columns:
+        columns["state"] = columns.pop("label")
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["file", "synthetic", *windows.columns])
+        table.writerow(["file", "subject", *columns])
         for number, name in enumerate(names):
-            values = ["" if value is None else value for value in labels_of(windows, number).values()]
-            table.writerow([name, "true", *values])
+            row = [values[number] for values in columns.values()]
+            table.writerow([name, f"synthetic{number:06d}", *("" if value is None else value for value in row)])
