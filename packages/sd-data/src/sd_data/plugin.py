@@ -1,5 +1,7 @@
 """What sd-data offers."""
 
+from dataclasses import replace
+
 from sd_core.plugin import Component, hookimpl
 
 
@@ -50,80 +52,56 @@ def sd_corpora() -> list[Component]:
 
 @hookimpl
 def sd_metrics() -> list[Component]:
-    """Judges: each printed beside the real-against-real floor and the surrogates."""
-    offers = {
-        "log_spectral_distance": ("Mean log spectra, 1-45 Hz and per band", "spectrum:log_spectral_distance"),
-        "band_power": ("Distributions of log band power (Wasserstein-1)", "spectrum:band_power"),
-        "alpha_peak": ("Height and frequency of the alpha peak, aperiodic exponent", "spectrum:alpha_peak"),
-        "coherence": ("Coherence between electrodes, per band", "coherence:coherence"),
-        "topography": ("How band power lies over the head", "coherence:topography"),
-        "correlation": ("Mean correlation between electrodes", "correlation:correlation"),
-        "kurtosis": ("Tails of the amplitude distribution (Wasserstein-1)", "amplitude:kurtosis"),
-        "amplitude": ("Distribution of amplitude over windows (Wasserstein-1)", "amplitude:amplitude"),
-        "autocorrelation": ("Mean autocorrelation up to one second", "amplitude:autocorrelation"),
-        "time_direction": ("Whether time runs forwards: leads, skewness of the derivative", "direction:time_direction"),
-    }
+    """Judges, in the order of the table: each printed beside the real-against-real floor and the surrogates."""
     return [
-        *(
-            Component(name=name, summary=summary, factory=f"sd_data.metrics.{factory}")
-            for name, (summary, factory) in offers.items()
+        _metric("log_spectral_distance", "Mean log spectra, 1-45 Hz and per band", "spectrum:log_spectral_distance"),
+        _metric("band_power", "Distributions of log band power (Wasserstein-1)", "spectrum:band_power"),
+        _metric("alpha_peak", "Height and frequency of the alpha peak, aperiodic exponent", "spectrum:alpha_peak"),
+        _metric("coherence", "Coherence between electrodes, per band", "coherence:coherence"),
+        _metric("topography", "How band power lies over the head", "coherence:topography"),
+        _metric("correlation", "Mean correlation between electrodes", "correlation:correlation"),
+        _metric("kurtosis", "Tails of the amplitude distribution (Wasserstein-1)", "amplitude:kurtosis"),
+        _metric("amplitude", "Distribution of amplitude over windows (Wasserstein-1)", "amplitude:amplitude"),
+        _metric("autocorrelation", "Mean autocorrelation up to one second", "amplitude:autocorrelation"),
+        _metric("time_direction", "Which way time runs: leads, skewness of the derivative", "direction:time_direction"),
+        _metric("covariance", "Riemannian distance of mean covariances", "space:CovarianceDistance", needs="pyriemann"),
+        _metric("mmd", "Maximum mean discrepancy of feature vectors", "mmd:mmd", "MmdOptions"),
+        _metric("frechet", "Fréchet distance and KID of feature vectors", "frechet:frechet", "FrechetOptions"),
+        _metric("prdc", "Precision, recall, density and coverage of feature vectors", "prdc:prdc", "PrdcOptions"),
+        _metric("c2st", "Whether a classifier tells generated from real", "c2st:C2st", "C2stOptions", needs="sklearn"),
+        _metric(
+            "usefulness",
+            "Training on generated windows, testing on real ones; augmentation",
+            "usefulness:Usefulness",
+            "UsefulnessOptions",
+            needs="sklearn",
         ),
-        Component(
-            name="covariance",
-            summary="Riemannian distance of mean covariances",
-            factory="sd_data.metrics.space:CovarianceDistance",
-            requires=("pyriemann",),
-            extra="eval",
+        _metric(
+            "label_consistency",
+            "Whether generated windows show the labels that they were asked for",
+            "labels:LabelConsistency",
+            "LabelConsistencyOptions",
+            needs="sklearn",
         ),
-        Component(
-            name="mmd",
-            summary="Maximum mean discrepancy of feature vectors",
-            factory="sd_data.metrics.mmd:mmd",
-            options="sd_data.metrics.options:MmdOptions",
-        ),
-        Component(
-            name="frechet",
-            summary="Fréchet distance and KID of feature vectors",
-            factory="sd_data.metrics.frechet:frechet",
-            options="sd_data.metrics.options:FrechetOptions",
-        ),
-        Component(
-            name="prdc",
-            summary="Precision, recall, density and coverage of feature vectors",
-            factory="sd_data.metrics.prdc:prdc",
-            options="sd_data.metrics.options:PrdcOptions",
-        ),
-        Component(
-            name="c2st",
-            summary="Whether a classifier tells generated windows from real ones",
-            factory="sd_data.metrics.c2st:C2st",
-            options="sd_data.metrics.options:C2stOptions",
-            requires=("sklearn",),
-            extra="eval",
-        ),
-        Component(
-            name="usefulness",
-            summary="Training on generated windows, testing on real ones; augmentation",
-            factory="sd_data.metrics.usefulness:Usefulness",
-            options="sd_data.metrics.options:UsefulnessOptions",
-            requires=("sklearn",),
-            extra="eval",
-        ),
-        Component(
-            name="label_consistency",
-            summary="Whether generated windows show the labels that they were asked for",
-            factory="sd_data.metrics.labels:LabelConsistency",
-            options="sd_data.metrics.options:LabelConsistencyOptions",
-            requires=("sklearn",),
-            extra="eval",
-        ),
-        Component(
-            name="memorisation",
-            summary="Distance to the nearest training window, beside held-out windows",
-            factory="sd_data.metrics.memorisation:Memorisation",
-            options="sd_data.metrics.options:MemorisationOptions",
+        _metric(
+            "memorisation",
+            "Distance to the nearest training window, beside held-out windows",
+            "memorisation:Memorisation",
+            "MemorisationOptions",
         ),
     ]
+
+
+def _metric(name: str, summary: str, place: str, options: str = "", *, needs: str = "") -> Component:
+    """A metric by the place of its factory, "module:name", and the name of its options."""
+    offer = Component(
+        name=name,
+        summary=summary,
+        factory=f"sd_data.metrics.{place}",
+        requires=(needs,) if needs else (),
+        extra="eval" if needs else "",
+    )
+    return replace(offer, options=f"sd_data.metrics.options:{options}") if options else offer
 
 
 @hookimpl
