@@ -27,9 +27,10 @@ from PIL import Image
 
 from sd_core.plugin import SignalInfo
 from sd_core.windows.writing import write_windows
+from sd_sd35.testing import make_tiny_pretrained
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILT = {"dit", "hourglass", "localmamba"}
+BUILT = {"dit", "hourglass", "localmamba", "sd35"}
 MODULE = "signal_diffusion.training.diffusion"
 TRAINING = """
 uv run python -m signal_diffusion.training.diffusion config/diffusion/dit-db-only.toml --output-dir runs/dit-db-only
@@ -117,7 +118,7 @@ TINY = {
         "model.extras.d_state=4",
         "model.extras.mapping_width=16",
     ],
-    "sd35": [],
+    "sd35": ["model.pretrained=tiny-sd3"],
 }
 SHORT = [
     "training.eval_num_examples=2",
@@ -157,6 +158,7 @@ def sets(*overrides: str) -> list[str]:
 def tiny(line: str) -> list[str]:
     """The overrides that make a training of this command a matter of seconds."""
     patch = ["model.extras.patch_size=[16,16]"] if "timeseries" not in line else ["model.extras.patch_size=['all',64]"]
+    patch = [] if network(line) == "sd35" else patch  # SD3's patches are its own
     return sets(*MINIATURE, *SHORT, *TINY[network(line)], *patch)
 
 
@@ -211,10 +213,17 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands in for the published model, which no test can download: the same folders, tiny."""
+    return make_tiny_pretrained(tmp_path_factory.mktemp("hub") / "sd3")
+
+
 @pytest.fixture
-def workplace(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, data_root: Path, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with the shipped configs in it."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "tiny-sd3").symlink_to(pipeline)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIGNAL_DIFFUSION_DATA", str(data_root))
     return tmp_path
