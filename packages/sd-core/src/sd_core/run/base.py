@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class BaseCard:
+class OriginCard:
     """Which weights a LoRA run stands on."""
 
     source: str
@@ -60,12 +60,12 @@ class BaseCard:
         (folder / BASE).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
 
-def read_base(checkpoint: Path) -> BaseCard:
+def read_base(checkpoint: Path) -> OriginCard:
     """The card in a checkpoint of a LoRA run."""
-    return BaseCard(**json.loads((checkpoint / BASE).read_text(encoding="utf-8")))
+    return OriginCard(**json.loads((checkpoint / BASE).read_text(encoding="utf-8")))
 
 
-def lay_base(run: Run, assembly: Assembly, registry: Registry, checkpoint: Path | None = None) -> BaseCard | None:
+def lay_base(run: Run, assembly: Assembly, registry: Registry, checkpoint: Path | None = None) -> OriginCard | None:
     """Load the base and put adapters on it, where the config has `[model.lora]`; what it returns says which base.
 
     Args:
@@ -86,7 +86,7 @@ def lay_base(run: Run, assembly: Assembly, registry: Registry, checkpoint: Path 
     average = None if found is None else _load(run, registry, assembly.network, found)
     adapt(assembly.network, model.lora, torch_seed(run.config.training.seed, _SEED_STEP))
     frozen = assembly.network.base_state()
-    card = BaseCard(
+    card = OriginCard(
         source=model.lora.base or str(model.pretrained),
         revision=model.revision,
         folder=None if found is None else str(found.resolve()),
@@ -121,7 +121,7 @@ def check_base(run: Run, checkpoint: Path | None) -> None:
         _place(run, None if checkpoint is None else read_base(checkpoint))
 
 
-def _place(run: Run, before: BaseCard | None) -> Path | None:
+def _place(run: Run, before: OriginCard | None) -> Path | None:
     """The base's run or checkpoint folder; None where the architecture loads its own.
 
     A run directory stands for the checkpoint that was its newest when the adapters were begun.

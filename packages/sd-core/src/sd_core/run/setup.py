@@ -19,7 +19,7 @@ from sd_core.config.read import Run
 from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly, build_sampler
-from sd_core.run.base import BaseCard
+from sd_core.run.base import OriginCard
 from sd_core.run.captions import CAPTION, prepare_captions
 from sd_core.run.drawing import Drawer
 from sd_core.run.ema import Averages
@@ -115,7 +115,7 @@ def build_trainer(
     accelerator: Accelerator,
     data: OpenData,
     assembly: Assembly,
-    base: BaseCard | None,
+    origin: OriginCard | None,
     total: int,
     output_dir: Path,
 ) -> Trainer:
@@ -139,7 +139,7 @@ def build_trainer(
         shares=shares,
         guard=Guard(accelerator, inner),
         previews=_previews(run, registry, accelerator, data, assembly),
-        story=Story(run.to_toml(), registry.versions(), card_of(data.train, data.geometry, data.labels), base),
+        story=Story(run.to_toml(), registry.versions(), card_of(data.train, data.geometry, data.labels), origin),
         output_dir=output_dir,
     )
 

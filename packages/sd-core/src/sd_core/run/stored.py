@@ -20,7 +20,7 @@ from sd_core.run.state import write_tensors
 from sd_core.task import GridShape, LabelSpace, SignalInfo
 
 if TYPE_CHECKING:
-    from sd_core.run.base import BaseCard
+    from sd_core.run.base import OriginCard
 
 RUN = "run.toml"
 PLUGINS = "plugins.json"
@@ -89,7 +89,7 @@ class Story:
     run_toml: str
     plugins: Mapping[str, str]
     card: TaskCard
-    base: BaseCard | None = None
+    origin: OriginCard | None = None
     """What the adapters stand on, in a LoRA run."""
 
     def write_run_files(self, folder: Path) -> None:
@@ -101,8 +101,8 @@ class Story:
         """Everything that loading needs besides the training state."""
         self.write_run_files(folder)
         (folder / TASK).write_text(self.card.to_json(), encoding="utf-8")
-        if self.base is not None:
-            self.base.write(folder)
+        if self.origin is not None:
+            self.origin.write(folder)
         write_tensors(folder / REPRESENTATION, assembly.representation.state_dict())
         write_latent_space(folder, assembly.codec)
 

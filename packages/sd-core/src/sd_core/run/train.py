@@ -10,8 +10,8 @@ from pathlib import Path
 from sd_core.config import sections
 from sd_core.config.read import Run
 from sd_core.registry import Registry, discover
-from sd_core.run.assemble import assemble
-from sd_core.run.base import check_base, lay_base
+from sd_core.run.assemble import Assembly, assemble
+from sd_core.run.base import OriginCard, check_base, lay_base
 from sd_core.run.captions import CAPTION, prepare_captions
 from sd_core.run.checkpoint import set_aside_later
 from sd_core.run.console import Bar
@@ -54,17 +54,10 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
     check_base(run, checkpoint)
     accelerator = build_accelerator(options)
 
-    # the data, and the parts that fit it
     data = open_data(run, registry)
     if checkpoint is not None:
         check_same_data(checkpoint, data)
-    assembly = assemble(run, registry, data.geometry, data.labels)
-    if checkpoint is None:
-        assembly.representation.fit(data.train.source)  # type: ignore[arg-type]
-        start_weights(run, assembly)
-    else:
-        load_representation(checkpoint, assembly)
-    base = lay_base(run, assembly, registry, checkpoint)
+    assembly, origin = fit_parts(run, registry, data, checkpoint)
     assembly.to(accelerator.device)
     prepare_captions(assembly.network, data.train.labels.texts(CAPTION))
     data = replace(data, train=keep_latents(run, registry, data.train, assembly, accelerator.device))
@@ -80,7 +73,7 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
         accelerator=accelerator,
         data=data,
         assembly=assembly,
-        base=base,
+        origin=origin,
         total=total,
         output_dir=output_dir,
     )
@@ -94,13 +87,30 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
     # steps until done, or until told to stop
     with stop_on_signal() as request:
         trainer.watchers = open_watchers(run, registry, trainer, total, checkpoint)
-        if trainer.watchers is not None and base is not None:
+        if trainer.watchers is not None and origin is not None:
             trainer.watchers.bar.say(share(assembly.network))
         try:
             run_steps(trainer, data, stream, workers=run.config.dataset.num_workers, total=total, request=request)
         finally:
             if trainer.watchers is not None:
                 trainer.watchers.close()
+
+
+def fit_parts(
+    run: Run, registry: Registry, data: OpenData, checkpoint: Path | None
+) -> tuple[Assembly, OriginCard | None]:
+    """The parts that fit the data, with the weights and statistics to begin with; what adapters stand on, if any.
+
+    Raises:
+        SdError: parts that do not fit each other, or a checkpoint, codec or base that is not the one of this run.
+    """
+    assembly = assemble(run, registry, data.geometry, data.labels)
+    if checkpoint is None:
+        assembly.representation.fit(data.train.source)  # type: ignore[arg-type]
+        start_weights(run, assembly)
+    else:
+        load_representation(checkpoint, assembly)
+    return assembly, lay_base(run, assembly, registry, checkpoint)
 
 
 def total_steps(options: sections.Training, epoch_size: int, batch_size: int) -> int:
