@@ -15,6 +15,7 @@ from sd_core.run.evaluate import _counted, _networks
 from sd_core.run.sample import generate, load_run, provenance
 from sd_core.run.train import train
 from sd_core.testing.toys import toy_config, toy_registry, write_toy_windows
+from sd_core.testing.vaes import write_tiny_vae
 
 REGISTRY = toy_registry()
 KIND = 'inference.guidance="autoguidance"'
@@ -86,6 +87,17 @@ def test_it_must_have_been_trained_on_the_same_view_and_labels(folder: Path, tmp
             load_run(folder / "run", guided(tmp_path / reference, 2.0), registry=REGISTRY)
     unconditional = guided(folder / "small", 2.0)
     assert generate(load_run(tmp_path / "told", unconditional, registry=REGISTRY), 2).columns["label"]
+
+
+def test_latents_of_another_vae_are_another_view(folder: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        vae = write_tiny_vae(tmp_path / f"vae-{seed}", factor=2, latent_channels=4, seed=seed)
+        codec = {"name": "vae", "extras": {"pretrained": str(vae)}}
+        run = read(folder / "data", codec=codec, training={"max_train_steps": 2, "checkpoint_interval": 1})
+        train(run, tmp_path / f"run-{seed}", registry=REGISTRY)
+    load_run(tmp_path / "run-0", guided(tmp_path / "run-0" / "checkpoint-1", 2.0), registry=REGISTRY)
+    with pytest.raises(SdError, match=r"cannot guide .*: it was trained in another latent space"):
+        load_run(tmp_path / "run-0", guided(tmp_path / "run-1", 2.0), registry=REGISTRY)
 
 
 def test_pictures_of_a_training_say_that_they_are_not_guided(

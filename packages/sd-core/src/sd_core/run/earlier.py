@@ -72,6 +72,8 @@ def _difference(model: Assembly, reference: Assembly, card: TaskCard, other: Tas
         return "its representation has other statistics (it was trained on other windows)"
     if type(model.codec) is not type(reference.codec):
         return "it has another codec"
+    if getattr(model.codec, "fingerprint", None) != getattr(reference.codec, "fingerprint", None):
+        return "it was trained in another latent space"
     return next(_other_labels(model, reference, card, other), None)
 
 
