@@ -66,6 +66,17 @@ def test_what_may_change(write: Write, toys: Registry, override: str) -> None:
     assert differences(read_run(file, (), toys), read_run(file, (override,), toys)) == []
 
 
+def test_what_a_run_began_with_may_move_but_not_appear_or_vanish(write: Write, toys: Registry) -> None:
+    without, here, there = (
+        read_run(write(HEAD), overrides, toys)
+        for overrides in ((), ("model.pretrained=here",), ("model.pretrained=there",))
+    )
+    assert differences(here, there) == []
+    line = "[model] pretrained: the checkpoint has {}, the config says {}"
+    assert differences(without, here) == [line.format("none", '"here"')]
+    assert differences(here, without) == [line.format('"here"', "none")]
+
+
 def test_another_conditioner_is_another_run(write: Write, toys: Registry) -> None:
     file = write(HEAD)
     old, new = read_run(file, ("model.conditioning=classes",), toys), read_run(file, (), toys)

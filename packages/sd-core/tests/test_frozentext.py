@@ -189,3 +189,19 @@ def test_a_run_goes_all_the_way_with_a_frozen_encoder(tmp_path: Path, bert: Path
     assert all(torch.equal(one[name], other[name]) for name in one)
     windows = generate(load_run(tmp_path / "run", registry=registry), 2, given=[{"caption": "eeg of a man"}])
     assert bool(torch.from_numpy(windows.signal).isfinite().all())
+
+
+def test_a_run_knows_its_encoders_wherever_they_lie(tmp_path: Path, bert: Path) -> None:
+    registry, path = toy_registry(), tmp_path / "run.toml"
+    tables = {"model": {"name": "toy", "conditioning": "caption"}, "conditioning": {"encoder": str(bert), "width": 8}}
+    path.write_text(toy_config(write_toy_windows(tmp_path / "data"), **tables))
+    train(read_run(path, ("training.max_train_steps=1",), registry), tmp_path / "run", registry=registry)
+    moved = f"conditioning.encoder={write_model('BertModel', tmp_path / 'moved')}"
+    other = f"conditioning.encoder={write_model('BertModel', tmp_path / 'other', seed=1)}"
+    with pytest.raises(SdError, match=r"was trained with other text encoders \(.*conditioning.encoder"):
+        load_run(tmp_path / "run", (other,), registry=registry)
+    for wrong in (other, "conditioning.encoder=bytes"):
+        with pytest.raises(SdError, match="was trained with other text encoders"):
+            train(read_run(path, (wrong,), registry), tmp_path / "run", resume_from="latest", registry=registry)
+    load_run(tmp_path / "run", (moved,), registry=registry)
+    train(read_run(path, (moved,), registry), tmp_path / "run", resume_from="latest", registry=registry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from sd_core.config.read import read_run
 from sd_core.diffusion.guidance import Strength, guide
+from sd_core.errors import SdError
 from sd_core.run.assemble import build_sampler
 from sd_core.run.sample import LoadedRun, load_run
 from sd_core.run.train import train
@@ -131,6 +133,22 @@ def test_a_resumed_run_is_the_same_run(trained: Any) -> None:
         train(config, again, resume_from=str(whole / "checkpoint-2"))
         for name in ("model.safetensors", "ema-0.05.safetensors"):
             assert (again / "checkpoint-4" / name).read_bytes() == (whole / "checkpoint-4" / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", [(), ("model.lora.rank=2",)])
+def test_a_run_goes_on_where_its_pipeline_was_moved_and_not_with_other_text_encoders(
+    trained: Any, tmp_path: Path, kind: tuple[str, ...]
+) -> None:
+    begun = trained(*kind)
+    moved = shutil.copytree(begun.parent / "tiny", tmp_path / "moved")
+    settings = (*kind, "training.max_train_steps=4", f"model.pretrained={moved}")
+    train(read_run(begun.parent / "run.toml", settings), tmp_path / "on", resume_from=str(begun / "checkpoint-3"))
+    shutil.rmtree(moved / "text_encoder")
+    shutil.copytree(make_tiny_pretrained(tmp_path / "other", seed=1) / "text_encoder", moved / "text_encoder")
+    with pytest.raises(SdError, match=r"trained with other text encoders .*model.pretrained"):
+        train(read_run(begun.parent / "run.toml", settings), tmp_path / "on", resume_from="latest")
+    with pytest.raises(SdError, match="trained with other text encoders"):
+        load_run(begun, (f"model.pretrained={moved}",))
 
 
 @pytest.mark.parametrize("t5", ["true", "false"])

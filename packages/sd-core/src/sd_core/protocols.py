@@ -117,6 +117,8 @@ class Conditioner(Protocol):
     takes ("vector", "tokens"), so that one conditioner serves networks that take only one of them.
     `prepare(captions: Collection[str]) -> None`: called with the different captions of a split before its first
     batch, to refuse those that are too long and to encode once what stays as it is.
+    `fingerprint: str | None`: of frozen encoders that are no part of the module; a checkpoint is refused where they are
+    others than those that it was trained with.
     """
 
     emits: Condition

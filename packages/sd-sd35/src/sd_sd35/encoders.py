@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,18 @@ def _config(folder: Path, part: str) -> Mapping[str, Any]:
 
 def files_hash(folder: Path, parts: Sequence[str]) -> str:
     """Hash of all files of these parts, names and content; files of the hub's cache are named by theirs."""
+    return _hash_of(path for part in parts for path in (folder / part).iterdir() if path.is_file())
+
+
+def weight_files_hash(folder: Path, parts: Sequence[str]) -> str:
+    """Hash of the weights that are read: configs name versions and paths, and may differ where the encoder does not."""
+    found = (path for part in parts for path in (folder / part).glob("*.safetensors"))
+    return _hash_of(path for path in found if ".fp16" not in path.name)
+
+
+def _hash_of(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(path for part in parts for path in (folder / part).iterdir() if path.is_file()):
+    for path in sorted(files):
         digest.update(f"{path.parent.name}/{path.name}:{_content_hash(path)};".encode())
     return digest.hexdigest()
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sd_core.nn.artefacts import Shelf
 from sd_core.plugin import Condition, Conditioning, Labels, LabelSpace, SdError
-from sd_sd35.encoders import Encoders, Widths, encoder_parts, files_hash, read_widths
+from sd_sd35.encoders import Encoders, Widths, encoder_parts, files_hash, read_widths, weight_files_hash
 from sd_sd35.folders import is_hollow, locate
 from sd_sd35.options import SD3TextOptions
 
@@ -76,6 +76,11 @@ class SD3Text(nn.Module):
                 self._widths.length,
             )
         self._encoders = None
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """Of the encoders' weights, wherever they lie; None where there are only sizes."""
+        return None if self._folder is None else weight_files_hash(self._folder, encoder_parts(self._options.t5))
 
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:
         if is_hollow() or self._folder is None:

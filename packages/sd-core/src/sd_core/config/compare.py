@@ -40,6 +40,16 @@ MAY_CHANGE: frozenset[Path] = frozenset(
 )
 """Tables and keys that do not enter the computation. Everything else must match, new keys too."""
 
+MAY_MOVE: frozenset[Path] = frozenset(
+    [
+        ("model", "pretrained"),
+        ("model", "revision"),
+        ("conditioning", "encoder"),
+        ("conditioning", "encoder_revision"),
+    ]
+)
+"""Keys that say where something lies, with which a run began or whose content its checkpoints know."""
+
 WHAT_WEIGHTS_MEAN: tuple[Path, ...] = (
     ("data",),
     ("codec",),
@@ -59,7 +69,7 @@ def differences(old: Run, new: Run) -> list[str]:
     return [
         f"{written(path)}: the checkpoint has {_shown(before)}, the config says {_shown(after)}"
         for path, before, after in _changes(old, new)
-        if not _may_change(path)
+        if not _may_change(path) and not (path in MAY_MOVE and before is not None and after is not None)
     ]
 
 

@@ -88,6 +88,12 @@ class Caption(nn.Module):
         self.kinds = kinds
         self.emits = Condition(**dict.fromkeys(kinds, self.width))
 
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the frozen encoders; None where the encoder is trained and saved."""
+        found: str | None = getattr(self.encoder, "fingerprint", None)
+        return found
+
     def prepare(self, captions: Collection[str]) -> None:
         """Look at captions before the first batch: lengths, and what a frozen encoder can compute once.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,11 @@ class FrozenText(nn.Module):
         self._readers = [Reader(name) for name in names]
         self.limit = min(reader.limit for reader in self._readers)
         self.projections = nn.ModuleList(nn.Linear(reader.width, width, bias=False) for reader in self._readers)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all the encoders' weights, in order."""
+        return "-".join(reader.fingerprint for reader in self._readers)
 
     def length(self, text: str) -> int:
         """Tokens of a text, for the encoder that makes most of them."""
@@ -99,6 +105,11 @@ class Reader:
         self._shelf: Shelf | None = None
         self._codes: dict[str, str] = {}
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the weights, wherever they lie."""
+        return weights_hash(self._loaded())
+
     def length(self, text: str) -> int:
         """Tokens of a text, begin and end included."""
         return len(self._tokenizer(text, verbose=False)["input_ids"])
@@ -109,7 +120,7 @@ class Reader:
         Each text is encoded alone: no padding, and the same bits whatever else is asked for.
         """
         if self._shelf is None:
-            recipe = {"weights": weights_hash(self._loaded()), "model": type(self._loaded()).__name__}
+            recipe = {"weights": self.fingerprint, "model": type(self._loaded()).__name__}
             self._shelf = Shelf("caption-states", recipe)
         entries = self._shelf.take([self._code(text) for text in texts], lambda codes: self._encode(codes, device))
         return [entry["states"].float() for entry in entries]

@@ -17,6 +17,7 @@ from sd_core.run.assemble import Assembly, Geometry
 from sd_core.run.data import Split
 from sd_core.run.latents import refuse_other_latent_space, write_latent_space
 from sd_core.run.state import write_tensors
+from sd_core.run.text_encoders import refuse_other_text_encoders, write_text_encoders
 from sd_core.task import GridShape, LabelSpace, SignalInfo
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Story:
             self.origin.write(folder)
         write_tensors(folder / REPRESENTATION, assembly.representation.state_dict())
         write_latent_space(folder, assembly.codec)
+        write_text_encoders(folder, assembly.network.conditioner)
 
 
 def kept_averages(run: Run) -> list[str]:
@@ -118,9 +120,10 @@ def load_representation(folder: Path, assembly: Assembly) -> None:
     """Take back the statistics that the run was trained with.
 
     Raises:
-        SdError: the codec is not the one that the run was trained with.
+        SdError: the codec or the text encoders are not those that the run was trained with.
     """
     refuse_other_latent_space(folder, assembly.codec)
+    refuse_other_text_encoders(folder, assembly.network.conditioner)
     cast(nn.Module, assembly.representation).load_state_dict(load_file(folder / REPRESENTATION))
 
 
