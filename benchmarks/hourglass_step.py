@@ -20,7 +20,7 @@ from sd_hourglass.options import HourglassOptions
 GOALS = {torch.float32: 6.0, torch.bfloat16: 10.0}
 
 
-def gathered(network: Hourglass) -> nn.Module:
+def gathered(network: Hourglass) -> Hourglass:
     """The same weights, with every neighborhood gathered."""
     peer = copy.deepcopy(network)
     for module in peer.modules():
@@ -42,7 +42,7 @@ def main(batch: int, rounds: int, compile_blocks: bool) -> None:
     peer = gathered(ours).to(device)
     if compile_blocks:
         for network in (ours, peer):
-            for block in network.ushape.block_modules():
+            for block in network.block_modules():
                 block.compile()
     x, target = torch.randn(2, batch, 3, 64, 64, device=device)
     t = torch.rand(batch, device=device)

@@ -39,7 +39,8 @@ class Unscanned(SS2D):
     def _scan(self, x: Tensor) -> Tensor:
         own = self.scan_proj(x).unflatten(-1, (len(self.step_proj), -1))
         step, B, C = self.orders.arrange_own(own).split(self.sizes, dim=-1)
-        return self.orders.arrange(x) + step @ self.step_proj + (B + C).mean(-1, keepdim=True)
+        y: Tensor = self.orders.arrange(x) + step @ self.step_proj + (B + C).mean(-1, keepdim=True)
+        return y
 
 
 def without_scans(network: LocalMamba) -> nn.Module:

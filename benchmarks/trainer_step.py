@@ -38,7 +38,14 @@ def trained(run: Run, registry: Registry, steps: int, folder: Path) -> tuple[Tra
     parts = assembly.representation.parts
     stream = SampleStream(len(data.train.source), run.config.training.seed, parts=parts)
     trainer = build_trainer(
-        run, registry, accelerator=accelerator, data=data, assembly=assembly, total=steps, output_dir=folder
+        run,
+        registry,
+        accelerator=accelerator,
+        data=data,
+        assembly=assembly,
+        total=steps,
+        output_dir=folder,
+        origin=None,
     )
     split = with_parts(data.train, parts)
     batches = training_batches(split, stream, trainer.shares, (0, steps), workers=0, pin=trainer.device.type == "cuda")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from sd_data.cli import main as sd_data
 from sd_sd35.testing import make_tiny_pretrained
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "dit": {"layers": 1, "heads": 1, "head_dim": 16},
     "hourglass": {"depths": [1, 1], "widths": [16, 32], "head_dim": 16, "mapping_width": 16},
     "localmamba": {"depths": [1, 1], "widths": [16, 32], "d_state": 4, "mapping_width": 16},

@@ -298,7 +298,7 @@ def test_a_shipped_config_says_what_the_page_says(line: str) -> None:
     assert config["logging"]["log_dir"] == shlex.split(TENSORBOARD)[-1].rstrip("/")
 
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "dit": {"layers": 12, "head_dim": 72, "heads": 16},
     "hourglass": {"depths": [2, 2, 3], "widths": [64, 128, 256]},
     "localmamba": {"depths": [2, 2, 6, 2], "widths": [64, 128, 256, 512]},

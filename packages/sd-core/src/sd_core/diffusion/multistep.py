@@ -8,7 +8,7 @@ evaluation per step. They are evaluated at their own continuous `sigmas`, which 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
@@ -19,7 +19,7 @@ from sd_core.options import SamplerOptions
 if TYPE_CHECKING:
     from sd_core.protocols import Velocity
 
-    Scheduler = DPMSolverMultistepScheduler | UniPCMultistepScheduler
+    Scheduler: TypeAlias = DPMSolverMultistepScheduler | UniPCMultistepScheduler
 
 
 class DPMSolverPlusPlus:
