@@ -6,7 +6,6 @@ import copy
 
 import click
 import torch
-from torch import nn
 
 from benchmarks.neighborhood import Gathered
 from benchmarks.stepping import share_of_ceiling, training_step, where_time_goes
