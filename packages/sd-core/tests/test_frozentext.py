@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,24 @@ def test_captions_are_read_once_and_other_weights_never_reused(
     assert asked == [4]
 
 
+def test_many_captions_are_written_as_they_are_read(bert: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = frozentext.Reader._encode
+    kept: list[tuple[int, int]] = []
+
+    def counted(reader: frozentext.Reader, codes: Sequence[str], device: torch.device) -> list[dict[str, torch.Tensor]]:
+        kept.append((len(codes), len(list(cache.rglob("*.safetensors")))))
+        return encode(reader, codes, device)
+
+    monkeypatch.setattr(frozentext.Reader, "_encode", counted)
+    conditioner = frozen(bert)
+    conditioner.prepare([" ".join(words) for words in product(WORDS[4:], repeat=2)] + CAPTIONS[:1])
+    assert kept == [(50 + 1, 0)]
+    kept.clear()
+    conditioner.prepare([" ".join(words) for words in product(WORDS[4:], repeat=3)])
+    assert [written for _, written in kept] == [51 + sum(n for n, _ in kept[:before]) for before in range(len(kept))]
+    assert max(count for count, _ in kept) <= 64
+
+
 def test_a_dry_run_reads_nothing(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frozentext, "_text_model", lambda *_: pytest.fail("loaded"))
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -193,7 +212,8 @@ def test_a_run_goes_all_the_way_with_a_frozen_encoder(tmp_path: Path, bert: Path
 
 def test_a_run_knows_its_encoders_wherever_they_lie(tmp_path: Path, bert: Path) -> None:
     registry, path = toy_registry(), tmp_path / "run.toml"
-    tables = {"model": {"name": "toy", "conditioning": "caption"}, "conditioning": {"encoder": str(bert), "width": 8}}
+    tables: dict[str, Any] = {"model": {"name": "toy", "conditioning": "caption"}}
+    tables["conditioning"] = {"encoder": str(bert), "width": 8}
     path.write_text(toy_config(write_toy_windows(tmp_path / "data"), **tables))
     train(read_run(path, ("training.max_train_steps=1",), registry), tmp_path / "run", registry=registry)
     moved = f"conditioning.encoder={write_model('BertModel', tmp_path / 'moved')}"

@@ -22,6 +22,8 @@ _FAILURES = (OSError, ValueError, RuntimeError, ImportError, KeyError, Safetenso
 """What transformers raises for models that are absent, gated, damaged or of a kind it does not know."""
 _LONGEST = 512
 """Tokens of a caption where the model names no limit (T5's positions are relative)."""
+_PER_PASS = 64
+"""Captions that are encoded before they are written to disk: no dataset's states ever lie in memory together."""
 _TEXT_HALVES: Mapping[str, str] = {"clip": "CLIPTextModel", "siglip": "SiglipTextModel"}
 """Kind of a model of text and pictures -> the class of its text half."""
 
@@ -60,8 +62,10 @@ class FrozenText(nn.Module):
 
     def prepare(self, texts: Collection[str]) -> None:
         """Encode what is not on disk yet, then let the encoders go."""
+        distinct = list(dict.fromkeys(["", *texts]))
         for reader in self._readers:
-            reader.states(["", *texts], self._weight().device)
+            for start in range(0, len(distinct), _PER_PASS):
+                reader.states(distinct[start : start + _PER_PASS], self._weight().device)
             reader.release()
 
     def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
