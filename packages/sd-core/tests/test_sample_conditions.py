@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from sd_core.cli.sample import main
 from sd_core.config.read import read_run
 from sd_core.run.sample import asked_of, generate, load_run
+from sd_core.run.stored import EXAMPLES_KEPT, _scattered
 from sd_core.run.train import train
 from sd_core.testing.toys import toy_config, toy_registry, write_toy_windows
 
@@ -171,6 +172,16 @@ def test_without_a_word_labels_are_those_of_train_windows(runs: dict[str, Path],
     done = sample(runs["attributes"], "-n", 1)
     assert "not asked for, so as train windows have them: age, gender, health" in done.output
     assert "as train windows" not in sample(runs["none"], "-n", 1).output
+
+
+@pytest.mark.parametrize("rows", [1, 3, 512, 1023, 5110, 100_000])
+def test_kept_labels_are_from_all_over_the_split_and_alternating_ones_alike(rows: int) -> None:
+    count = min(EXAMPLES_KEPT, rows)
+    scattered = _scattered(rows, count)
+    assert len(set(scattered.tolist())) == count
+    assert (np.abs(scattered - np.linspace(0, rows - 1, count)) <= rows / count).all()
+    if rows >= 2 * EXAMPLES_KEPT - 1:
+        assert abs((scattered % 2).mean() - 0.5) < 0.1
 
 
 def test_what_is_open_goes_with_what_is_asked(runs: dict[str, Path]) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
@@ -16,6 +18,7 @@ from sd_core.config.read import Run
 from sd_core.run.assemble import Assembly, Geometry
 from sd_core.run.data import Split
 from sd_core.run.latents import refuse_other_latent_space, write_latent_space
+from sd_core.run.randomness import Stream, uniform
 from sd_core.run.state import write_tensors
 from sd_core.run.text_encoders import refuse_other_text_encoders, write_text_encoders
 from sd_core.task import GridShape, LabelSpace, SignalInfo
@@ -28,6 +31,8 @@ PLUGINS = "plugins.json"
 TASK = "task.json"
 REPRESENTATION = "representation.safetensors"
 EXAMPLES_KEPT = 512
+_SECOND_DRAW = 2**40
+"""Added to an index: the first numbers of the stream choose labels of generated windows."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class TaskCard:
     geometry: Geometry
     labels: LabelSpace
     label_examples: Mapping[str, list[Any]]
-    """Labels of evenly spaced train windows by role: what is not asked for is drawn from them."""
+    """Labels of train windows from all over the split by role: what is not asked for is drawn from them."""
     fingerprint: str
     """Of the train split."""
 
@@ -76,11 +81,18 @@ class TaskCard:
 
 def card_of(train: Split, geometry: Geometry, labels: LabelSpace) -> TaskCard:
     """The card of a training set."""
-    count = min(EXAMPLES_KEPT, len(train.source))
-    rows = np.linspace(0, len(train.source) - 1, count).round().astype(np.int64)
+    rows = _scattered(len(train.source), min(EXAMPLES_KEPT, len(train.source)))
     examples = {role: list(values) for role, values in train.labels.rows(rows).items()}
     listed = {role: np.asarray(v).tolist() if role not in labels.texts else v for role, v in examples.items()}
     return TaskCard(geometry, labels, listed, train.source.fingerprint)
+
+
+def _scattered(rows: int, count: int) -> NDArray[np.int64]:
+    """One row of each of `count` equal stretches, at random: even steps would see one of two labels that alternate."""
+    within = uniform(0, Stream.LABELS, torch.arange(count) + _SECOND_DRAW)[:, 0].numpy()
+    edges = np.arange(count + 1) * rows // count
+    scattered: NDArray[np.int64] = edges[:-1] + (within * np.diff(edges)).astype(np.int64)
+    return scattered
 
 
 @dataclass(frozen=True)
