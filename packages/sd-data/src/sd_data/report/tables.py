@@ -33,8 +33,7 @@ def scores_table(evaluation: Mapping[str, Any], *, detail: bool) -> str:
 def _row(entry: Entry, references: Mapping[str, str]) -> str:
     numbers = {name: entry["floor"] if name == "floor" else entry["surrogates"].get(name) for name in references}
     unit = f" <small>{escape(entry['unit'])}</small>" if entry["unit"] else ""
-    ideal = f" <small>ideal {entry['ideal']:g}, limit {entry['alarm']:g}</small>" if entry["alarm"] is not None else ""
-    cells = [f"<th scope=row>{escape(entry['title'])}{unit}{ideal}</th>"]
+    cells = [f"<th scope=row>{escape(entry['title'])}{unit}{_ideal(entry)}</th>"]
     cells.append(f'<td class="number ours" data-label="Generated">{_number(entry["value"], entry["note"])}</td>')
     cells += [
         f'<td class=number data-label="{escape(_capital(references[name]))}">{_number(value)}</td>'
@@ -63,6 +62,13 @@ def mark(entry: Entry) -> str:
     if "behind" in found:
         return "behind"
     return "equal"
+
+
+def _ideal(entry: Mapping[str, Any]) -> str:
+    """Where the best value is, unless it is zero as for a distance, and from where on an alarm rings."""
+    said = [f"ideal {entry['ideal']:g}"] if entry["ideal"] or entry["alarm"] is not None else []
+    said += [f"limit {entry['alarm']:g}"] if entry["alarm"] is not None else []
+    return f" <small>{', '.join(said)}</small>" if said else ""
 
 
 def strip(value: float | None, others: Mapping[str, float | None], ideal: float) -> str:
