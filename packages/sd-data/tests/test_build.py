@@ -95,6 +95,24 @@ def test_a_flat_channel_is_seen_although_the_average_would_hide_it() -> None:
         clean(signals, ("Fz", "Cz", "Pz"), CorpusOptions(), "r")
 
 
+def test_copies_of_one_channel_are_flat_once_the_average_is_gone(tmp_path: Path) -> None:
+    signals = recorded()
+    signals.data[:] = signals.data[0] + 0.002 * signals.data
+    options = CorpusOptions(window_s=4.0, split=(1.0, 0.0, 0.0))
+    channels = ("Fz", "Cz", "Pz")
+
+    def process(recording: Recording, overlap: float) -> Outcome:
+        windows, rejected = cut(*clean(signals, channels, options, "r"), options, overlap=overlap, where="r")
+        return Outcome(recording, [{"signal": window, "start_s": start} for start, window in windows], rejected)
+
+    outcome = process(PERSON, 0.0)
+    assert not outcome.windows
+    assert outcome.rejected == {"flat channel (below 0.5 uV)": int(signals.data.shape[1] / signals.sfreq / 4)}
+    plan = Plan(corpus="x", recordings=[PERSON], channels=channels, process=process, options=options)
+    with pytest.raises(SdError, match=r"the split 'train' has no windows: all were rejected \(\d+ flat channel"):
+        build_corpus(tmp_path / "out", plan)
+
+
 def test_a_bad_channel_that_nobody_uses_does_no_harm() -> None:
     signals = recorded(("Fz", "Cz", "ECG"))
     signals.data[2] = np.nan

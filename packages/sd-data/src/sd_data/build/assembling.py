@@ -135,16 +135,29 @@ class _Build:
     """Recordings that an earlier build finished."""
 
     def rows(self, split: str, subjects: frozenset[str]) -> Iterator[dict[str, Any]]:
-        """The rows of one split, recording by recording; keeps the report."""
+        """The rows of one split, recording by recording; keeps the report.
+
+        Raises:
+            SdError: a recording cannot be used, or every window of the split is rejected.
+        """
         recordings = [recording for recording in self.plan.recordings if recording.subject in subjects]
         overlap = self.plan.options.overlap if split == "train" else 0.0
         found = outcomes(self.plan.process, recordings, overlap, pool=self.pool, workers=self.plan.workers)
+        kept, rejected = 0, Counter[str]()
         for outcome in found:
             self.advance()
             self._count(outcome)
+            rejected.update(outcome.rejected)
             for window in windows_of(outcome):
+                kept += 1
                 self.report["windows"] += 1
                 yield _row(outcome.recording, self.info, window, self.plan.options.label_from)
+        if rejected and not kept:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
+            raise SdError(
+                f"the split '{split}' has no windows: all were rejected ({reasons}); give it other recordings, or "
+                "choose other limits, channels or another reference"
+            )
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.problem is not None:

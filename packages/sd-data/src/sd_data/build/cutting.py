@@ -22,7 +22,7 @@ def cut(
 
     Args:
         signals: Clean signals.
-        before: The same before the re-reference, where flat channels show.
+        before: The same before the re-reference, where flat channels show that the average would hide.
         options: Length of a window, limits.
         overlap: Share of a window that the next one repeats.
         where: The recording, for the message.
@@ -62,7 +62,8 @@ def _fault(
 ) -> str | None:
     if any(start < seconds + options.window_s and stop > seconds for start, stop in signals.bad_spans):
         return "annotated as bad"
-    if (before.std(axis=1) < options.flat_uv).any():
+    # Channels that are copies of one another are flat only once the average is taken away.
+    if any((data.std(axis=1) < options.flat_uv).any() for data in (before, window)):
         return f"flat channel (below {options.flat_uv:g} uV)"
     if options.peak_uv and np.abs(window).max() >= options.peak_uv:
         return f"amplitude of {options.peak_uv:g} uV or more"
