@@ -93,12 +93,29 @@ def test_other_encoders_are_other_states(tiny: Path, tmp_path: Path) -> None:
     assert [tokens.shape[1] for tokens in lengths if tokens is not None] == [97, 107]
 
 
+def test_tokenizers_do_not_warn_of_what_is_cut_on_purpose(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
+    theirs = logging.getLogger("transformers")  # its records do not propagate
+    theirs.addHandler(caplog.handler)
+    try:
+        conditioner(tiny).prepare(["a caption that nobody else reads " * 20])
+    finally:
+        theirs.removeHandler(caplog.handler)
+    assert "1 of 1 captions are longer" in caplog.text
+    assert "indexing errors" not in caplog.text
+
+
 def test_long_captions_are_cut_and_counted(tiny: Path, pipeline: Any, caplog: pytest.LogCaptureFixture) -> None:
     long = "of a patient " * 20
     text = conditioner(tiny)
     with caplog.at_level(logging.WARNING):
         text.prepare([long, "short", long])
     assert "1 of 2 captions are longer than the 77 tokens" in caplog.text
+    with caplog.at_level(logging.WARNING):
+        text.prepare(["another split", f"and {long}"])
+    assert "1 of 2 captions are longer than the 77 tokens" in caplog.messages[-1]
+    with caplog.at_level(logging.WARNING):
+        text.prepare(["a split of short ones"])
+    assert len(caplog.messages) == 2
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         found = conditioner(tiny)({"caption": [long, "short"]})

@@ -134,7 +134,9 @@ class Encoders:
         if self._t5 is not None:
             tokenizer, encoder = self._t5
             found["t5"] = encoder(self._ids(tokenizer, text, self._t5_length))[0][0]
-        tokens = max(len(tokenizer(text).input_ids) for tokenizer, _ in self._clips)
+        # One more than fits tells enough, and the tokenizer does not warn of what is cut on purpose.
+        beyond = {"truncation": True, "max_length": self._length + 1}
+        tokens = max(len(tokenizer(text, **beyond).input_ids) for tokenizer, _ in self._clips)
         return {**found, "cut": torch.tensor(tokens > self._length)}
 
     def _clip(self, text: str, tokenizer: Any, encoder: Any) -> tuple[Tensor, Tensor]:

@@ -67,11 +67,11 @@ class SD3Text(nn.Module):
         distinct = list(dict.fromkeys(["", *captions]))
         for start in range(0, len(distinct), 64):
             self._entries(distinct[start : start + 64], say=False)
-        if self._cut:
+        if cut := self._cut.intersection(distinct):  # of these captions, not of another split's before
             _log.warning(
                 "%d of %d captions are longer than the %d tokens that CLIP takes and are cut there, as the pipeline "
                 "cuts them",
-                len(self._cut),
+                len(cut),
                 len(distinct) - 1,
                 self._widths.length,
             )
