@@ -220,6 +220,18 @@ def test_what_does_nothing_is_said_once(write: Write, toys: Registry) -> None:
     assert "cfg_dropout" not in str(read_run("run.toml", ("model.conditioning=classes",), toys).notices)
 
 
+def test_a_stored_run_says_only_what_is_set_now(write: Write, toys: Registry) -> None:
+    training = "[training]\nepochs = 2\nmax_train_steps = 5\neval_num_steps = 5\neval_strategy = 'epoch'"
+    text = HEAD + "revision = 'main'\n[model.extras]\ncfg_dropout = 0.1\n" + training
+    assert len(read_run(write(text), (), toys).notices) == 4
+    stored = write(text, "stored.toml")
+    assert read_resolved(stored, (), toys).notices == ()
+    assert read_resolved(stored, ("inference.cfg_scale=2.5",), toys).notices == (
+        "cfg_scale = 2.5 does nothing without a conditioning ([model] conditioning)",
+    )
+    assert read_resolved(stored, ("training.max_train_steps=6",), toys).notices == ("max_train_steps replaces epochs",)
+
+
 @pytest.mark.parametrize(("conditioning", "said"), [("none", True), ("toys:none", True), ("classes", False)])
 def test_guidance_without_a_condition_is_noted(write: Write, toys: Registry, conditioning: str, said: bool) -> None:
     run = read_run(write(f"{HEAD}conditioning = '{conditioning}'\n[inference]\ncfg_scale = 2.5"), (), toys)

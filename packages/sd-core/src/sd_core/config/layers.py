@@ -39,6 +39,10 @@ class Layers:
                 return self.origins[path[:length]]
         return Origin(str(self.file), rank=_RUN)
 
+    def is_set(self, path: Path) -> bool:
+        """Whether `--set` says the value at this path."""
+        return self.origin(path).rank == _SET
+
     def add(self, values: dict[str, Any], origins: dict[Path, Origin]) -> None:
         """Put a layer on top: tables merge, anything else is replaced."""
         _merge(self.values, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sd_core.config.layers import Layers
 from sd_core.config.sections import Model, RunConfig
@@ -13,8 +13,19 @@ from sd_core.config.statements import Path
 Say = Callable[[Path, str], None]
 """Notes a problem at a key."""
 
+_DROPOUT: Path = ("model", "extras", "cfg_dropout")
+_SCALE: Path = ("inference", "cfg_scale")
+_GUIDANCE: Path = ("inference", "guidance")
 LATENT_CODEC = "vae"
 """What `[model] latent_space = true` is short for."""
+
+
+class Notice(NamedTuple):
+    """Something to say once, although it is allowed."""
+
+    sentence: str
+    about: tuple[Path, ...]
+    """Keys, any of which may have been written for it."""
 
 
 def move_cfg_dropout(layers: Layers, say: Say) -> None:
@@ -46,7 +57,7 @@ def choose_latent_codec(layers: Layers, say: Say) -> None:
         extras.update({key: model[key] for key in ("pretrained", "revision") if key in model})
 
 
-def choose_eval_strategy(layers: Layers) -> list[str]:
+def choose_eval_strategy(layers: Layers) -> list[Notice]:
     """Let `eval_num_steps` imply `eval_strategy = "steps"`, unless a higher layer says otherwise."""
     training = table_at(layers.values, ("training",))
     number, strategy = training.get("eval_num_steps"), training.get("eval_strategy")
@@ -57,7 +68,10 @@ def choose_eval_strategy(layers: Layers) -> list[str]:
         del training["eval_num_steps"]
         return []
     training["eval_strategy"] = "steps"
-    return [] if strategy is None else [f'eval_num_steps makes eval_strategy "steps"; "{strategy}" is not used']
+    if strategy is None:
+        return []
+    sentence = f'eval_num_steps makes eval_strategy "steps"; "{strategy}" is not used'
+    return [Notice(sentence, (("training", "eval_num_steps"), ("training", "eval_strategy")))]
 
 
 def check_shared_keys(layers: Layers, slots: list[Slot], say: Say) -> None:
@@ -106,25 +120,32 @@ def _check_lora(config: RunConfig, say: Say) -> None:
         say(("optimizer", "name"), '"muon" moves whole matrices, which [model.lora] freezes; use "adamw"')
 
 
-def notices(config: RunConfig, values: dict[str, Any], written: bool) -> list[str]:
+def notices(config: RunConfig, values: dict[str, Any], written: bool) -> list[Notice]:
     """What is allowed and does nothing, or does ill. `written`: somebody wrote cfg_dropout."""
-    found = []
+    found: list[Notice] = []
+
+    def note(sentence: str, *about: Path) -> None:
+        found.append(Notice(sentence, about))
+
     unconditional, dropout, scale = _is_unconditional(config), config.model.cfg_dropout, config.inference.cfg_scale
     if written and dropout > 0 and unconditional:
-        found.append("cfg_dropout does nothing without a conditioning ([model] conditioning)")
+        note("cfg_dropout does nothing without a conditioning ([model] conditioning)", _DROPOUT)
     if scale != 1 and unconditional and not _from_checkpoint(config):
-        found.append(f"cfg_scale = {scale:g} does nothing without a conditioning ([model] conditioning)")
+        note(f"cfg_scale = {scale:g} does nothing without a conditioning ([model] conditioning)", _SCALE)
     if dropout == 0 and scale != 1 and not unconditional and not _from_checkpoint(config):
-        found.append(
+        note(
             f"cfg_scale = {scale:g} guides away from the null condition, which cfg_dropout = 0 leaves untrained "
-            "on labelled examples"
+            "on labelled examples",
+            _DROPOUT,
+            _SCALE,
+            _GUIDANCE,
         )
     if scale == 1 and _from_checkpoint(config):
-        found.append('guidance = "autoguidance" does nothing at cfg_scale = 1')
+        note('guidance = "autoguidance" does nothing at cfg_scale = 1', _GUIDANCE, _SCALE)
     if config.model.revision and not config.model.pretrained:
-        found.append("[model] revision does nothing without pretrained")
+        note("[model] revision does nothing without pretrained", ("model", "revision"), ("model", "pretrained"))
     if config.training.max_train_steps is not None and "epochs" in table_at(values, ("training",)):
-        found.append("max_train_steps replaces epochs")
+        note("max_train_steps replaces epochs", ("training", "epochs"), ("training", "max_train_steps"))
     return found
 
 

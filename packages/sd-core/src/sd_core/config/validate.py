@@ -82,7 +82,7 @@ class _Validation:
         written = "cfg_dropout" in table_at(self.values, ("model", "extras"))
         rules.move_cfg_dropout(self.layers, self.say)
         rules.choose_latent_codec(self.layers, self.say)
-        self.notices += rules.choose_eval_strategy(self.layers)
+        notices = rules.choose_eval_strategy(self.layers)
         # First look: the names, and the option classes they lead to.
         single = self._single_slots()
         metrics, trackers = self._metric_slots(), self._tracker_slots()
@@ -102,8 +102,16 @@ class _Validation:
             options={slot.kind: found[slot] for slot in single},
             metrics={slot.name: found[slot] for slot in metrics},
             trackers={slot.name: found[slot] for slot in trackers},
-            notices=self.notices + rules.notices(config, self.values, written),
+            notices=self.notices + self._worth_saying(notices + rules.notices(config, self.values, written)),
         )
+
+    def _worth_saying(self, notices: list[rules.Notice]) -> list[str]:
+        """Of a stored run, only what `--set` brings about: the rest was said when it was trained."""
+        return [
+            notice.sentence
+            for notice in notices
+            if not self.lenient or any(self.layers.is_set(path) for path in notice.about)
+        ]
 
     def say(self, path: Path, what: str) -> None:
         above: Any = table_at(self.values, path[:-1])
