@@ -299,6 +299,16 @@ def test_what_cannot_be_adapted_is_one_sentence(data: Path, base: Path, lora: Pa
         train(both, tmp_path / "run", registry=REGISTRY)
 
 
+def test_a_base_of_another_architecture_is_refused_in_one_sentence(
+    data: Path, base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = read(data, model={**CLASSES, "name": "hubtoy", "lora": {"base": str(base), "rank": 1}})
+    sentence = r"^model.lora.base: .*checkpoint-4 is a 'toy' and this run a 'hubtoy': .* the same network; [^\n]*$"
+    with pytest.raises(SdError, match=sentence):
+        train(run, tmp_path / "run", registry=REGISTRY)
+    assert "the base differs" not in caplog.text
+
+
 def test_a_layer_that_the_network_froze_gets_no_adapter() -> None:
     denoiser = ToyDenoiser(ToyOptions(), Task(GridShape(1, 4, 32)))
     denoiser.time.requires_grad_(False)

@@ -154,6 +154,12 @@ def _load(run: Run, registry: Registry, network: Network, checkpoint: Path) -> s
     base = read_resolved(checkpoint / RUN, registry=registry)
     if base.config.model.lora is not None:
         raise SdError(f"{where} holds adapters itself; name the base of that run, or train it in full")
+    theirs, ours = (_bare(some.config.model.name) for some in (base, run))
+    if theirs != ours:
+        raise SdError(
+            f"{where} is a '{theirs}' and this run a '{ours}': adapters need a base that is the same network; name "
+            f"a run of '{ours}', or set model.name to '{theirs}'"
+        )
     for difference in told_apart(base, run):
         _log.warning("the base differs from this run: %s", difference)
     weights = load_file(checkpoint / MODEL)
@@ -163,6 +169,11 @@ def _load(run: Run, registry: Registry, network: Network, checkpoint: Path) -> s
     assert run.config.model.lora is not None
     take(network, weights, trained_in_full(network.denoiser, run.config.model.lora), where)
     return averages[0] if averages else None
+
+
+def _bare(name: str) -> str:
+    """A component's name without its plugin's, which may stand in front."""
+    return name.rpartition(":")[2]
 
 
 def take(network: Network, weights: Mapping[str, Tensor], train: tuple[str, ...], where: str) -> None:
