@@ -153,7 +153,7 @@ class _Build:
                 self.report["windows"] += 1
                 yield _row(outcome.recording, self.info, window, self.plan.options.label_from)
         if rejected and not kept:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
+            reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items())
             raise SdError(
                 f"the split '{split}' has no windows: all were rejected ({reasons}); give it other recordings, or "
                 "choose other limits, channels or another reference"
