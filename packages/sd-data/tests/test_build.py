@@ -109,7 +109,8 @@ def test_copies_of_one_channel_are_flat_once_the_average_is_gone(tmp_path: Path)
     assert not outcome.windows
     assert outcome.rejected == {"flat channel (below 0.5 uV)": int(signals.data.shape[1] / signals.sfreq / 4)}
     plan = Plan(corpus="x", recordings=[PERSON], channels=channels, process=process, options=options)
-    with pytest.raises(SdError, match=r"the split 'train' has no windows: all were rejected \(flat channel \(below 0.5 uV\): \d+\)"):
+    sentence = r"the split 'train' has no windows: all were rejected \(flat channel \(below 0.5 uV\): \d+\)"
+    with pytest.raises(SdError, match=sentence):
         build_corpus(tmp_path / "out", plan)
 
 
