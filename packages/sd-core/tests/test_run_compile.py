@@ -45,12 +45,13 @@ def test_every_form_of_a_block_is_compiled(monkeypatch: pytest.MonkeyPatch) -> N
 
     plain = nn.Module.compile
     monkeypatch.setattr(nn.Module, "compile", lambda block, **_: plain(block, backend=backend))
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
     torch.compiler.reset()
     levels = Levels()
-    Network(cast(Any, levels), cast(Any, SimpleNamespace(emits=Condition()))).compile_blocks("default")
-    for block in levels.block_modules():
-        width = cast(Block, block).linear.in_features
-        block(torch.ones(1, width))
+    # monkeypatch would delete what a module answers through __getattr__, and break every later compilation.
+    with torch._dynamo.config.patch(recompile_limit=8):
+        Network(cast(Any, levels), cast(Any, SimpleNamespace(emits=Condition()))).compile_blocks("default")
+        for block in levels.block_modules():
+            width = cast(Block, block).linear.in_features
+            block(torch.ones(1, width))
     assert len(compiled) == 12
     torch.compiler.reset()
