@@ -69,3 +69,10 @@ def test_the_octaves_of_a_series_are_told_apart(t: float) -> None:
     assert int(told.argmax()) == 7 + 4
     assert float(told[7 + 4].detach()) == pytest.approx(2 * math.log(3.0), abs=0.6)
     assert float(told.abs().sort().values[:-1].max().detach()) < 0.8
+
+
+def test_octaves_are_filled_after_the_meta_device() -> None:
+    with torch.device("meta"):
+        level = InputLevel(GridShape(1, 2, 2048), width=3)
+    level.to_empty(device="cpu").reset_parameters()
+    assert torch.equal(level.bands, octaves(2048))
