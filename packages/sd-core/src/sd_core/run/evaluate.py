@@ -3,52 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, nn
 
-from sd_core.config import sections
 from sd_core.errors import SdError
 from sd_core.judging.gather import fingerprint, in_memory, usable_metrics
 from sd_core.judging.judge import judge
-from sd_core.protocols import Metric, Report
+from sd_core.judging.results import (
+    MOST_REAL,
+    MOST_TRAIN,
+    Counting,
+    Judgement,
+    Three,
+    build_report,
+    silent,
+    subjects_of,
+    write_results,
+)
+from sd_core.protocols import Metric
 from sd_core.registry import Registry
 from sd_core.run.sample import LoadedRun, generate, load_run, provenance, run_dir_of
 from sd_core.task import SignalInfo, Windows
 from sd_core.windows.reading import WindowSet
 from sd_core.windows.room import refuse_unwritable
 
-METRICS = "metrics.json"
 HISTORY = "metrics.jsonl"
-MOST_REAL = 2048
-"""Held-out windows at most: the scores of more would hardly differ."""
-MOST_TRAIN = 8192
-"""Training windows at most (1.3 GB of 20 x 2048); what is left out cannot be recognised as a copy."""
 MOST_POINTS = 400
 """Of a training curve in the report."""
-
-Counting = Callable[[str, int], AbstractContextManager[Callable[[int], Any]]]
-"""(what, how many) -> a context that yields a function to call with how many more are done."""
-
-
-@contextmanager
-def silent(what: str, total: int) -> Iterator[Callable[[int], Any]]:
-    """Counts nothing."""
-    del what, total
-    yield lambda _: None
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What an evaluation leaves."""
-
-    evaluation: Mapping[str, Any]
-    """The content of metrics.json."""
-    files: tuple[Path, ...]
 
 
 def evaluate(
@@ -85,7 +70,7 @@ def evaluate(
     real, more = _split(loaded, config.dataset.test_split, MOST_REAL, seed)
     train, still_more = _split(loaded, config.dataset.train_split, MOST_TRAIN, seed)
     metrics, notes = usable_metrics(loaded.registry, config.evaluation.metrics, loaded.run.metric_options)
-    report = _report(loaded.registry, config.evaluation)
+    report = build_report(loaded.registry, config.evaluation)
     notes += more + still_more
     notes += [notice for notice in loaded.run.notices if overrides]
 
@@ -101,11 +86,14 @@ def evaluate(
     # The judgement.
     result = _judged(loaded, metrics, (real, generated, train), counting)
     result |= {"card": _card(loaded, real, train, count, evaluations), "notes": notes}
-    return Judgement(result, tuple(_write(folder, loaded, result, report, (real, generated, train))))
-
-
-Three = tuple[Windows, Windows, Windows]
-"""Held-out, generated, training."""
+    return write_results(
+        folder,
+        result,
+        report,
+        (real, generated, train),
+        title=loaded.run_dir.name,
+        curves=curves(loaded.run_dir / HISTORY),
+    )
 
 
 def _judged(loaded: LoadedRun, metrics: Mapping[str, Metric], windows: Three, counting: Counting) -> dict[str, Any]:
@@ -121,12 +109,6 @@ def _judged(loaded: LoadedRun, metrics: Mapping[str, Metric], windows: Three, co
             joint=joint,
             progress=lambda _: tick(1),
         )
-
-
-def _report(registry: Registry, config: sections.Evaluation) -> Report | None:
-    if config.report == "none":
-        return None
-    return cast(Report, registry.create("reports", config.report, registry.options("reports", config.report)()))
 
 
 def _split(loaded: LoadedRun, name: str, most: int, seed: int) -> tuple[Windows, list[str]]:
@@ -173,34 +155,15 @@ def _counted(networks: Sequence[nn.Module]) -> Iterator[list[int]]:
 def _card(loaded: LoadedRun, real: Windows, train: Windows, count: int, evaluations: float) -> dict[str, Any]:
     """Everything needed to judge the judgement."""
     config = loaded.run.config
-    subjects = {
-        role: len(set(windows.columns["subject"]))
-        for role, windows in (("train", train), (config.dataset.test_split, real))
-        if "subject" in windows.columns
-    }
     return {
         **provenance(loaded, count, None),
         "ema": loaded.ema,
         "conditioning": config.model.conditioning,
         "evaluations_per_example": round(evaluations, 2),
-        "subjects": subjects,
+        "subjects": subjects_of({"train": train, config.dataset.test_split: real}),
         "reference": fingerprint(real),
         "reference_split": config.dataset.test_split,
     }
-
-
-def _write(
-    folder: Path, loaded: LoadedRun, result: Mapping[str, Any], report: Report | None, windows: Three
-) -> Iterator[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / METRICS
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
-    yield path
-    if report is not None:
-        extras = {"title": loaded.run_dir.name, "curves": curves(loaded.run_dir / HISTORY)}
-        yield report({**result, **extras}, dict(zip(("real", "generated", "train"), windows, strict=True)), folder)
 
 
 def curves(history: Path) -> dict[str, list[tuple[float, float]]]:

@@ -1,0 +1,90 @@
+"""What an evaluation leaves: metrics.json, the report, and what is shown while it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from sd_core.config import sections
+from sd_core.protocols import Report
+from sd_core.registry import Registry
+from sd_core.task import Windows
+
+METRICS = "metrics.json"
+MOST_REAL = 2048
+"""Held-out windows at most: the scores of more would hardly differ."""
+MOST_TRAIN = 8192
+"""Training windows at most (1.3 GB of 20 x 2048); what is left out cannot be recognised as a copy."""
+
+Counting = Callable[[str, int], AbstractContextManager[Callable[[int], Any]]]
+"""(what, how many) -> a context that yields a function to call with how many more are done."""
+
+Three = tuple[Windows, Windows, Windows]
+"""Held-out, generated, training."""
+
+
+@contextmanager
+def silent(what: str, total: int) -> Iterator[Callable[[int], Any]]:
+    """Counts nothing."""
+    del what, total
+    yield lambda _: None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an evaluation leaves."""
+
+    evaluation: Mapping[str, Any]
+    """The content of metrics.json."""
+    files: tuple[Path, ...]
+
+
+def build_report(registry: Registry, config: sections.Evaluation) -> Report | None:
+    """The page that `[evaluation] report` names, or None.
+
+    Raises:
+        SdError: it is not installed.
+    """
+    if config.report == "none":
+        return None
+    return cast(Report, registry.create("reports", config.report, registry.options("reports", config.report)()))
+
+
+def write_results(
+    folder: Path,
+    result: Mapping[str, Any],
+    report: Report | None,
+    windows: Three,
+    *,
+    title: str,
+    curves: Mapping[str, Sequence[Any]],
+) -> Judgement:
+    """Write metrics.json, whole or not at all, then the page.
+
+    Args:
+        folder: Made where it is not there.
+        result: Content of metrics.json.
+        report: The page, if any.
+        windows: What was judged.
+        title: Of the page.
+        curves: Of the training, for the page; empty where there was none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / METRICS
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    files = [path]
+    if report is not None:
+        shown = dict(zip(("real", "generated", "train"), windows, strict=True))
+        files.append(report({**result, "title": title, "curves": curves}, shown, folder))
+    return Judgement(result, tuple(files))
+
+
+def subjects_of(sets: Mapping[str, Windows]) -> dict[str, int]:
+    """How many people are in each set that names them."""
+    return {role: len(set(shown.columns["subject"])) for role, shown in sets.items() if "subject" in shown.columns}
