@@ -4,7 +4,7 @@ import torch
 from sd_core.config import sections
 from sd_core.errors import SdError
 from sd_core.run.network import Network
-from sd_core.run.optim import build_optimizers, build_schedule, set_learning_rate
+from sd_core.run.optim import build_optimizers, build_schedule, set_learning_rate, warmup_notice
 from sd_core.task import Condition, Conditioning, GridShape, Labels, Task
 from sd_core.testing.toys import ToyDenoiser, ToyOptions
 
@@ -84,6 +84,13 @@ def test_schedules_have_their_shape(name: str, expected: list[float]) -> None:
     options = sections.Scheduler.model_validate({"name": name, "warmup_steps": 10, "decay_fraction": 0.5})
     factor = build_schedule(options, total_steps=110)
     assert [factor(step) for step in (0, 10, 60, 109)] == pytest.approx(expected, abs=0.02)
+
+
+def test_a_warmup_longer_than_the_run_is_said() -> None:
+    options = sections.Scheduler(warmup_steps=100)
+    assert warmup_notice(options, 101) is None
+    assert "within its warm-up of 100" in (warmup_notice(options, 100) or "")
+    assert warmup_notice(sections.Scheduler(name="constant", warmup_steps=100), 10) is None
 
 
 def test_fused_adamw_leaves_weights_alone_when_the_flag_is_up() -> None:

@@ -175,6 +175,23 @@ def test_another_run_is_not_continued(tmp_path: Path, windows: Path, registry: R
         train(other, tmp_path / "run", resume_from="latest", registry=registry)
 
 
+def test_packages_that_changed_since_the_checkpoint_are_named(
+    tmp_path: Path,
+    windows: Path,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = read(windows, registry)
+    monkeypatch.setattr(Registry, "versions", lambda _: {"sd-a": "1", "sd-gone": "2", "sd-same": "3"})
+    train(run, tmp_path, registry=registry)
+    train(run, tmp_path, resume_from="latest", registry=registry)
+    assert "was written" not in caplog.text
+    monkeypatch.setattr(Registry, "versions", lambda _: {"sd-a": "1.1", "sd-same": "3"})
+    train(run, tmp_path, resume_from="latest", registry=registry)
+    assert "since checkpoint-4 was written: sd-a 1 -> 1.1, sd-gone 2 -> not installed" in caplog.text
+
+
 def test_a_directory_with_another_run_is_not_resumed_into(tmp_path: Path, windows: Path, registry: Registry) -> None:
     run = read(windows, registry)
     train(run, tmp_path / "a", registry=registry)

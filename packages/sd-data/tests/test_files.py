@@ -233,7 +233,11 @@ def test_bad_electrodes_are_refused_by_name(source: Path, tmp_path: Path) -> Non
     raw.save(source / "b.fif", overwrite=True, verbose="error")
     refused = build(source, tmp_path / "d", WHOLE)
     assert "b.fif' marks Cz as bad: compute them from their neighbours with --interpolate" in refused.stderr
-    assert build(source, tmp_path / "d", WHOLE, "--channels", "Fz,Pz").exit_code == 0
+    done = build(source, tmp_path / "d", WHOLE, "--channels", "Fz,Pz")
+    assert done.exit_code == 0
+    recorded = read_meta(tmp_path / "d")["report"]["recordings"]
+    assert f"recorded, but in no window: C3 ({recorded} recordings)" in done.output
+    assert read_meta(tmp_path / "d")["report"]["unused"]["Cz"] == recorded
 
 
 def test_splines_equal_mne_and_know_the_scalp() -> None:

@@ -41,6 +41,9 @@ def print_report(out: Path) -> None:
         console.print(f"rejected {count} windows: {escape(reason)}", soft_wrap=True)
     if report.get("interpolated"):
         console.print(f"interpolated electrodes in {len(report['interpolated'])} recordings (listed in windows.json)")
+    if report.get("unused"):
+        names = ", ".join(f"{name} ({count} recordings)" for name, count in sorted(report["unused"].items()))
+        console.print(f"recorded, but in no window: {escape(names)}; --channels chooses electrodes", soft_wrap=True)
     for recording, problem in report.get("skipped", {}).items():
         console.print(f"left out {escape(recording)}: {escape(problem)}", soft_wrap=True)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from sd_core.cli.errors import one_sentence
@@ -89,13 +90,14 @@ def _describe(console: Console, registry: Registry, kind: str, name: str) -> Non
     component = registry.find(kind, name)
     console.print(f"[bold]{NOUNS[kind]} {escape(component.name)}[/]  {escape(component.summary)}")
     console.print(f"  code: {escape(component.factory)}{_needs(component)}")
-    table = Table(box=None, padding=(0, 0, 0, 2), header_style="bold")
-    for column in ("option", "type", "default", "what it does"):
-        table.add_column(column, no_wrap=column == "option")
-    for key, info in registry.options(kind, name).model_fields.items():
+    options = registry.options(kind, name).model_fields
+    for key, info in options.items():
+        kind_of = type_words(info).replace("`", "")
+        console.print(f"  [bold]{key}[/]  {escape(kind_of)}; default {escape(default_words(info))}")
         about = " ".join((info.description or "").split())
-        table.add_row(key, escape(type_words(info)), escape(default_words(info)), escape(about))
-    console.print(table if table.row_count else "  no options")
+        console.print(Padding(escape(about), (0, 0, 0, 6)))
+    if not options:
+        console.print("  no options")
 
 
 def _needs(component: Component) -> str:

@@ -13,6 +13,7 @@ from sd_core.registry import Registry
 from sd_core.run.assemble import Geometry
 from sd_core.run.costs import Cost, measure
 from sd_core.run.opening import OpenData, open_data
+from sd_core.run.optim import warmup_notice
 from sd_core.run.train import total_steps
 from sd_core.task import LabelSpace, SignalInfo
 from sd_core.windows.reading import PictureSet
@@ -76,12 +77,17 @@ def _network(run: Run, cost: Cost) -> Iterator[str]:
     work = cost.flops / 1e9
     yield f"work         {work:,.1f} GFLOP per example, {work * batch / 1e3:,.2f} TFLOP per micro-batch"
     yield (
-        f"memory       about {cost.step_bytes(batch) / 2**30:.1f} GiB per process at batch {batch}: "
-        f"{cost.state_bytes / 2**30:.1f} weights, gradients, moments and averages, "
-        f"{(cost.fixed_bytes + batch * cost.example_bytes) / 2**30:.1f} activations"
-        + ("" if cost.codec is None else f", {cost.codec.bytes / 2**30:.1f} codec")
+        f"memory       about {_size(cost.step_bytes(batch))} per process at batch {batch}: "
+        f"{_size(cost.state_bytes)} weights, gradients, moments and averages, "
+        f"{_size(cost.fixed_bytes + batch * cost.example_bytes)} activations"
+        + ("" if cost.codec is None else f", {_size(cost.codec.bytes)} codec")
     )
     yield f"fits         at most batch {_batches(cost)}, a tenth of the card kept free"
+
+
+def _size(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"
 
 
 def _batches(cost: Cost) -> str:
@@ -98,7 +104,7 @@ def _codec(run: Run, cost: Cost) -> Iterator[str]:
         return
     work = f"{codec.flops / 1e9:,.1f} GFLOP per example" if codec.flops else "its latents are kept on disk"
     yield f"codec        {run.config.codec.name} {codec.shapes}, {codec.parameters:,} parameters, frozen; {work}"
-    yield f"             {codec.weight_bytes / 2**30:.1f} GiB weights, about {codec.working_bytes / 2**30:.1f} at work"
+    yield f"             {_size(codec.weight_bytes)} weights, about {_size(codec.working_bytes)} at work"
 
 
 def _time(run: Run, data: OpenData, cost: Cost) -> Iterator[str]:
@@ -107,6 +113,8 @@ def _time(run: Run, data: OpenData, cost: Cost) -> Iterator[str]:
     steps = total_steps(options, examples, batch)
     done = steps * batch * options.gradient_accumulation_steps
     yield f"run          {steps:,} steps, {done:,} examples, {done / examples:.1f} epochs"
+    if notice := warmup_notice(run.config.scheduler, steps):
+        yield f"             {notice}"
     yield f"time         {_duration(cost.example_flops * done)} ({_assumption()})"
 
 

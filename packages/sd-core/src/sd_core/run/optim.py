@@ -110,6 +110,16 @@ def build_schedule(options: sections.Scheduler, total_steps: int) -> Schedule:
     return factor
 
 
+def warmup_notice(options: sections.Scheduler, total_steps: int) -> str | None:
+    """A sentence where the warm-up takes the whole run, so that the learning rate never arrives."""
+    if options.name == "constant" or options.warmup_steps < total_steps:
+        return None
+    return (
+        f"the run ends after {total_steps} steps, within its warm-up of {options.warmup_steps}: lower "
+        "scheduler.warmup_steps, or train longer"
+    )
+
+
 def _stable_then_linear(progress: float, options: sections.Scheduler) -> float:
     if options.decay_fraction == 0:
         return 1.0

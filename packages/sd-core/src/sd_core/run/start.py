@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.checkpoint import checkpoints, latest, verified
 from sd_core.run.opening import OpenData
-from sd_core.run.stored import RUN, read_card
+from sd_core.run.stored import PLUGINS, RUN, read_card
 from sd_core.task import LabelSpace
 
 _log = logging.getLogger(__name__)
@@ -91,5 +92,18 @@ def check_same_run(run: Run, checkpoint: Path, registry: Registry) -> None:
     if found:
         lines = "\n  ".join(found)
         raise SdError(f"the config differs from the run of {checkpoint} in keys that must match on resume:\n  {lines}")
-    for notice in change_notices(before, run):
+    for notice in [*change_notices(before, run), *_other_versions(checkpoint, registry)]:
         _log.warning("%s", notice)
+
+
+def _other_versions(checkpoint: Path, registry: Registry) -> list[str]:
+    """A sentence where packages changed since the checkpoint: then nobody promises the same bits."""
+    path = checkpoint / PLUGINS
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    now = registry.versions()
+    changed = [
+        f"{name} {before[name]} -> {now.get(name, 'not installed')}"
+        for name in sorted(before)
+        if now.get(name) != before[name]
+    ]
+    return [f"since {checkpoint.name} was written: {', '.join(changed)}"] if changed else []

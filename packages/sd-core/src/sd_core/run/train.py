@@ -22,6 +22,7 @@ from sd_core.run.latents import keep_latents
 from sd_core.run.logs import JsonLines
 from sd_core.run.lora import share
 from sd_core.run.opening import OpenData, open_data, with_parts
+from sd_core.run.optim import warmup_notice
 from sd_core.run.pretrained import start_weights
 from sd_core.run.setup import build_accelerator, build_trainer
 from sd_core.run.start import check_same_data, check_same_run, find_start
@@ -83,6 +84,9 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
     if trainer.state.progress.step >= total:
         _log.warning("this run is already at step %d of %d; raise training.max_train_steps to go on", total, total)
         return
+
+    if accelerator.is_main_process and (notice := warmup_notice(run.config.scheduler, total)):
+        _log.warning("%s", notice)
 
     # steps until done, or until told to stop
     with stop_on_signal() as request:

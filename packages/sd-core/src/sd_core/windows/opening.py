@@ -46,7 +46,10 @@ def open_split(
     """
     splits = load_splits(str(name))
     if split not in splits:
-        raise SdError(f"dataset '{name}' has no split {split!r}; its splits are: {', '.join(splits)}")
+        raise SdError(
+            f"dataset '{name}' has no split {split!r}; its splits are: {', '.join(splits)}. Name one of them as "
+            'dataset.train_split, val_split or test_split; without one for validation, training.eval_strategy = "no"'
+        )
     if not len(splits[split]):
         raise SdError(f"the split {split!r} of dataset '{name}' is empty")
     refuse_shared_subjects(splits, str(name))

@@ -120,6 +120,10 @@ def _progress(plan: Plan) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
+_PARTS = ("rejected", "skipped", "interpolated", "unused")
+"""Of the report: reason -> windows, recording -> why, recording -> electrodes, electrode -> recordings."""
+
+
 @dataclass
 class _Build:
     """One build under way."""
@@ -129,7 +133,14 @@ class _Build:
     pool: Executor | None
     advance: Callable[[], None]
     report: dict[str, Any] = field(
-        default_factory=lambda: {"recordings": 0, "windows": 0, "rejected": {}, "skipped": {}, "interpolated": {}}
+        default_factory=lambda: {
+            "recordings": 0,
+            "windows": 0,
+            "rejected": {},
+            "skipped": {},
+            "interpolated": {},
+            "unused": {},
+        }
     )
     reused: int = 0
     """Recordings that an earlier build finished."""
@@ -168,6 +179,7 @@ class _Build:
         self.report["recordings"] += 1
         self.reused += outcome.reused
         self.report["rejected"] = dict(Counter(self.report["rejected"]) + Counter(outcome.rejected))
+        self.report["unused"] = dict(Counter(self.report["unused"]) + Counter(outcome.unused))
         if outcome.interpolated:
             self.report["interpolated"][outcome.recording.name] = list(outcome.interpolated)
 

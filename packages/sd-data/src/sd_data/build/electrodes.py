@@ -81,6 +81,12 @@ def absent(wanted: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in wanted if canonical(name) not in there)
 
 
+def unused(present: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Electrodes on the scalp that are there and not wanted, as the file calls them."""
+    chosen = {canonical(name) for name in wanted}
+    return tuple(name for name in present if is_scalp(name) and canonical(name) not in chosen)
+
+
 @cache
 def standard_montage() -> DigMontage:
     """Places of the electrodes of the 10-5 system on a template head."""

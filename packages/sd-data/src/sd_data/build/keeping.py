@@ -115,8 +115,12 @@ def windows_of(outcome: Outcome) -> Iterator[dict[str, Any]]:
                 yield {"signal": signal, "start_s": float(start)}
 
 
+_ABOUT = ("rejected", "interpolated", "unused")
+"""What is kept of an outcome beside its windows."""
+
+
 def _keep(outcome: Outcome, path: Path) -> None:
-    about = json.dumps({"rejected": outcome.rejected, "interpolated": list(outcome.interpolated)})
+    about = json.dumps({name: getattr(outcome, name) for name in _ABOUT})
     half = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.npz")
     np.savez(
         half,
@@ -130,7 +134,8 @@ def _keep(outcome: Outcome, path: Path) -> None:
 def _kept(recording: Recording, path: Path) -> Outcome:
     with np.load(path, allow_pickle=False) as kept:
         about = json.loads(str(kept["about"]))
-    return Outcome(recording, [], about["rejected"], tuple(about["interpolated"]), kept=path)
+    lists = {name: tuple(about[name]) for name in ("interpolated", "unused")}
+    return Outcome(recording, [], about["rejected"], **lists, kept=path)
 
 
 @lru_cache(maxsize=64)

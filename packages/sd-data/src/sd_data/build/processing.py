@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sd_core.plugin import SdError
 from sd_data.build.cleaning import clean
 from sd_data.build.cutting import cut
+from sd_data.build.electrodes import unused
 from sd_data.build.recordings import Outcome, Recording, Signals, read_signals
 from sd_data.options import RecordingOptions
 
@@ -46,4 +47,4 @@ class FileProcess:
         except SdError as error:
             return Outcome(recording, problem=str(error))
         rows = [{"signal": window, "start_s": start} for start, window in windows]
-        return Outcome(recording, rows, rejected, signals.interpolated)
+        return Outcome(recording, rows, rejected, signals.interpolated, unused(raw.names, self.channels))

@@ -83,6 +83,8 @@ class Outcome:
     """Reason -> number of windows."""
     interpolated: tuple[str, ...] = ()
     """Electrodes that were not recorded, but computed from the others."""
+    unused: tuple[str, ...] = ()
+    """Electrodes on the scalp that were recorded, and that no window holds."""
     problem: str | None = None
     """Why the recording cannot be used at all."""
     kept: Path | None = None

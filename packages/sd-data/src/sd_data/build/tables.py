@@ -20,7 +20,10 @@ def read_table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise SdError(f"'{path}' is missing: it says whose the recordings are") from error
+        raise SdError(
+            f"'{path}' is missing: a csv with a row per recording that says whose it is; columns "
+            "'file' and 'subject', and any of those that `sd-plugins files` lists"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SdError(f"'{path}' cannot be read as a table: {error}") from error
     lines = text.splitlines()
