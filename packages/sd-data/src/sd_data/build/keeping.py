@@ -134,8 +134,7 @@ def _keep(outcome: Outcome, path: Path) -> None:
 def _kept(recording: Recording, path: Path) -> Outcome:
     with np.load(path, allow_pickle=False) as kept:
         about = json.loads(str(kept["about"]))
-    lists = {name: tuple(about[name]) for name in ("interpolated", "unused")}
-    return Outcome(recording, [], about["rejected"], **lists, kept=path)
+    return Outcome(recording, [], about["rejected"], tuple(about["interpolated"]), tuple(about["unused"]), kept=path)
 
 
 @lru_cache(maxsize=64)
