@@ -1,0 +1,59 @@
+"""Train and draw as `sd-train` and `sd-sample` do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sd_core.config.read import read_run
+from sd_core.registry import discover
+from sd_core.run.checkpoint import checkpoints
+from sd_core.run.console import counting
+from sd_core.run.sample import generate, load_run, provenance
+from sd_core.run.train import train
+
+Array = NDArray[np.float32]
+CONFIG = Path(__file__).resolve().parents[2] / "config" / "timeseries-table.toml"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Generated windows and where they come from."""
+
+    windows: Array
+    """(n, steps, features), as drawn; they may leave [0, 1]."""
+    provenance: dict[str, object]
+    digest: str
+    """Of the provenance: names what was made from these windows."""
+
+
+def train_set(windows: Path, folder: Path, overrides: Sequence[str]) -> None:
+    """Train on a window dataset, from the newest checkpoint in `folder` where there is one.
+
+    Raises:
+        SdError: what `sd-train` would refuse.
+    """
+    registry = discover()
+    run = read_run(CONFIG, (f'dataset.name="{windows.resolve()}"', *overrides), registry)
+    train(run, folder, resume_from="latest" if checkpoints(folder) else None, registry=registry)
+
+
+def draw(folder: Path, count: int, overrides: Sequence[str], kept: Path) -> Drawn:
+    """Draw `count` windows of a run, or read them from the folder `kept`, if the same ones were drawn before."""
+    loaded = load_run(folder, [each for each in overrides if each.startswith("inference.")])
+    origin = {**provenance(loaded, count, None), "run": str(folder.name)}
+    parameters = sum(each.numel() for each in loaded.assembly.network.parameters())
+    origin |= {"parameters": parameters, "extras": loaded.run.config.inference.extras}
+    digest = hashlib.sha256(json.dumps(origin, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    path = kept / f"drawn-{digest}.npy"
+    if not path.is_file():
+        with counting("drawing windows", count) as tick:
+            signal = generate(loaded, count, tick=tick).signal
+        np.save(path, signal)
+    return Drawn(np.load(path).transpose(0, 2, 1), origin, digest)
