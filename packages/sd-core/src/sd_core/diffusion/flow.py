@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from sd_core.diffusion import timesteps
+from sd_core.diffusion.endpoint import Endpoint
 from sd_core.diffusion.options import FlowOptions
 
 if TYPE_CHECKING:
@@ -38,16 +39,18 @@ class Flow:
             )
         self._to_velocity = _VELOCITIES[options.prediction_type]
         self._quantile_function = _quantile_function(options)
+        self._endpoint = Endpoint(options) if options.endpoint_losses else None
 
     def timesteps(self, quantiles: Tensor) -> Tensor:
         """Quantiles (B,) in (0, 1) -> training times (B,) float32, increasing in the quantile."""
         return self._quantile_function(quantiles).float()
 
     def loss(self, denoise: Denoise, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """Mean squared error of the velocity over (C, H, W).
+        """Mean squared error of the velocity over (C, H, W), and the endpoint losses that were asked for.
 
         Predictions of x0 or noise are turned into velocities with the sampler's clamp, so the
-        network learns to make the velocity right where the clamp acts.
+        network learns to make the velocity right where the clamp acts. The endpoint is where that velocity
+        leads, x_t - t v, whatever the network predicts.
 
         Args:
             denoise: The network with its condition bound.
@@ -59,8 +62,12 @@ class Flow:
             (B,) float32.
         """
         x0, noise = x0.float(), noise.float()
-        velocity = self.velocity(denoise, point(x0, noise, t), t)
-        return (velocity - (noise - x0)).square().flatten(1).mean(1)
+        xt = point(x0, noise, t)
+        velocity = self.velocity(denoise, xt, t)
+        error = (velocity - (noise - x0)).square().flatten(1).mean(1)
+        if self._endpoint is None:
+            return error
+        return error + self._endpoint(xt - _column(t, xt) * velocity, x0, t)
 
     def velocity(self, denoise: Denoise, xt: Tensor, t: Tensor) -> Tensor:
         """dx/dt (B, C, H, W) float32 at x_t (B, C, H, W) and t (B,)."""

@@ -9,11 +9,14 @@ from pydantic import Field, model_validator
 from sd_core.options import ObjectiveOptions, Options, TextOptions
 
 Width = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Attribute = Literal["gender", "health", "age"]
 
 
 class FlowOptions(ObjectiveOptions):
     """`[objective]` and `[objective.extras]` of "flow"."""
+
+    _ENDPOINT: ClassVar = ("endpoint_l1", "endpoint_moments", "endpoint_variation", "endpoint_correlation")
 
     t_mean: float | None = None
     """Mean of logit(t) under "logit_normal": 0, or 0.8 when the network predicts samples."""
@@ -21,6 +24,16 @@ class FlowOptions(ObjectiveOptions):
     """Standard deviation of logit(t) under "logit_normal": 1, or 0.8 when the network predicts samples."""
     mode_scale: Annotated[float, Field(ge=-1, le=1.75)] | None = None
     """Scale s of the "mode" density (SD3, equation 20): 0 is uniform, larger draws t to the middle; 1.29."""
+    endpoint_l1: Weight = 0.0
+    """Weight of the mean absolute error of the predicted endpoint x0, added to the flow's loss (JET, 2605.21280)."""
+    endpoint_moments: Weight = 0.0
+    """Weight of the errors of the endpoint's mean and standard deviation, per row."""
+    endpoint_variation: Weight = 0.0
+    """Weight of the error of the endpoint's total variation, per row and step."""
+    endpoint_correlation: Weight = 0.0
+    """Weight of one less Pearson's correlation between endpoint and data, per row."""
+    endpoint_fade: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """The four count (1 - t)^endpoint_fade at time t: 0 asks as much in noise, where no endpoint can be known."""
 
     @model_validator(mode="after")
     def _refuse_what_would_do_nothing(self) -> Self:
@@ -34,7 +47,14 @@ class FlowOptions(ObjectiveOptions):
                 raise ValueError(
                     f"{key} belongs to timestep_sampling = '{sampling}', not to '{self.timestep_sampling}'"
                 )
+        if "endpoint_fade" in self.model_fields_set and not self.endpoint_losses:
+            raise ValueError(f"endpoint_fade fades {', '.join(self._ENDPOINT)}; give one of them a weight")
         return self
+
+    @property
+    def endpoint_losses(self) -> dict[str, float]:
+        """The endpoint losses that have a weight, by key."""
+        return {key: getattr(self, key) for key in self._ENDPOINT if getattr(self, key)}
 
 
 class ClassesOptions(Options):
