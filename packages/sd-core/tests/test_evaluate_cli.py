@@ -5,73 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from sd_core.cli.evaluate import main
-from sd_core.components import Component
 from sd_core.config.read import read_run
-from sd_core.discovery import PluginRecord
 from sd_core.errors import SdError
-from sd_core.options import NoOptions, Options
-from sd_core.registry import Registry
 from sd_core.run.drawing import Drawer
 from sd_core.run.evaluate import curves, evaluate
 from sd_core.run.train import train
-from sd_core.task import Score, Windows
-from sd_core.testing.toys import TOY_SIGNAL, toy_config, toy_registry, write_toy_windows
+from sd_core.testing.judges import judging_registry
+from sd_core.testing.toys import TOY_SIGNAL, toy_config, write_toy_windows
 from sd_core.testing.windows import write_miniature
-
-
-class SpreadOptions(Options):
-    gain: float = 1.0
-    """Multiplies the score."""
-
-
-class Spread:
-    """A metric: difference of amplitudes."""
-
-    def __init__(self, options: SpreadOptions) -> None:
-        self.gain = options.gain
-        self.scores: Mapping[str, Score] = {"spread": Score("Spread", "uV")}
-
-    def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
-        del train
-        return {"spread": self.gain * float(abs(generated.signal.std() - real.signal.std()))}
-
-
-class TextReport:
-    """A report: the names and sizes of what it was given."""
-
-    def __init__(self, options: NoOptions) -> None:
-        del options
-
-    def __call__(self, evaluation: Mapping[str, Any], windows: Mapping[str, Windows], out: Path) -> Path:
-        sizes = {name: len(shown) for name, shown in windows.items()}
-        path = out / "report.txt"
-        path.write_text(json.dumps([sizes, evaluation["title"], sorted(evaluation["curves"])]))
-        return path
-
-
-def judging_registry() -> Registry:
-    components = {
-        "metrics": (
-            Component(
-                name="spread",
-                summary="s",
-                factory=f"{__name__}:Spread",
-                options=f"{__name__}:SpreadOptions",
-            ),
-            Component(name="absent", summary="s", factory="no:Thing", requires=("no_such_module",), extra="eval"),
-        ),
-        "reports": (Component(name="html", summary="s", factory=f"{__name__}:TextReport"),),
-    }
-    return toy_registry(PluginRecord(name="judges", distribution="judges", version="0", components=components))
 
 
 @pytest.fixture(scope="module")

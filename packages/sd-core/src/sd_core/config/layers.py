@@ -77,6 +77,18 @@ def read_layers(file: File, overrides: Sequence[str] = (), *, shared: bool = Tru
     return layers
 
 
+def read_overrides(overrides: Sequence[str]) -> Layers:
+    """What `--set` says alone, where there is no run.
+
+    Raises:
+        SdError: an override is not "section.key=value".
+    """
+    layers = Layers(File())
+    for text in overrides:
+        layers.add(*_read_override(text))
+    return layers
+
+
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> None:
     for key, value in above.items():
         if isinstance(value, dict):

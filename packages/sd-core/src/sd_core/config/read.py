@@ -8,9 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from sd_core.config.layers import Layers, read_layers
-from sd_core.config.sections import RunConfig
-from sd_core.config.validate import validate
+from sd_core.config.layers import Layers, read_layers, read_overrides
+from sd_core.config.sections import Evaluation, RunConfig
+from sd_core.config.validate import validate, validate_evaluation
 from sd_core.config.write import plain, to_toml
 from sd_core.options import Options
 from sd_core.registry import Registry, discover
@@ -75,6 +75,17 @@ def read_resolved(path: str | PathLike[str], overrides: Sequence[str] = (), regi
         SdError: as `read_run`.
     """
     return _run(read_layers(Path(path), overrides, shared=False), registry or discover(), watchers_may_lack=True)
+
+
+def read_evaluation(
+    overrides: Sequence[str] = (), registry: Registry | None = None
+) -> tuple[Evaluation, Mapping[str, Options]]:
+    """The table `[evaluation]` and the options of its metrics, for judging without a run.
+
+    Raises:
+        SdError: an override is wrong, or about another table.
+    """
+    return validate_evaluation(read_overrides(overrides), registry or discover())
 
 
 def _run(layers: Layers, registry: Registry, *, watchers_may_lack: bool) -> Run:

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from sd_core.config import rules
 from sd_core.config.layers import Layers
 from sd_core.config.problems import Problem, report
-from sd_core.config.sections import Lora, RunConfig
+from sd_core.config.sections import Evaluation, Lora, RunConfig
 from sd_core.config.slots import (
     CORPUS,
     METRICS,
@@ -68,6 +68,15 @@ def validate(layers: Layers, registry: Registry, *, watchers_may_lack: bool) -> 
     return _Validation(layers, registry, watchers_may_lack).run()
 
 
+def validate_evaluation(layers: Layers, registry: Registry) -> tuple[Evaluation, dict[str, Options]]:
+    """Type `[evaluation]` alone, and the options of its metrics by name.
+
+    Raises:
+        SdError: all problems, a line each; another table than this is one.
+    """
+    return _Validation(layers, registry, watchers_may_lack=False).run_evaluation()
+
+
 class _Validation:
     def __init__(self, layers: Layers, registry: Registry, watchers_may_lack: bool) -> None:
         self.layers = Layers(layers.file, deepcopy(layers.values), layers.origins)
@@ -104,6 +113,22 @@ class _Validation:
             trackers={slot.name: found[slot] for slot in trackers},
             notices=self.notices + self._worth_saying(notices + rules.notices(config, self.values, written)),
         )
+
+    def run_evaluation(self) -> tuple[Evaluation, dict[str, Options]]:
+        """Only the table of judging, where there is no run."""
+        for table in self.values:
+            if table != METRICS[0]:
+                self.say((table,), f"needs a run; without one only [{METRICS[0]}] can be set")
+        self._check_leaves(self.values, ())
+        metrics = self._metric_slots()
+        vocabulary = _vocabulary(metrics)
+        config = self._typed(
+            Evaluation, table_at(self.values, METRICS[:1]), lambda path: (*METRICS[:1], *path), vocabulary
+        )
+        options = {slot.name: self._options(slot, vocabulary) for slot in metrics}
+        report(self.problems)
+        assert config is not None
+        return config, {name: found for name, found in options.items() if found is not None}
 
     def _worth_saying(self, notices: list[rules.Notice]) -> list[str]:
         """Of a stored run, only what `--set` brings about: the rest was said when it was trained."""

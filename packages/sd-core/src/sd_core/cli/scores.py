@@ -1,0 +1,35 @@
+"""What an evaluation shows on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def show(evaluation: Mapping[str, Any]) -> None:
+    """The verdict and the scores that it is about."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    references = evaluation["references"]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("score")
+    for title in ("generated", *references.values()):
+        table.add_column(title, justify="right")
+    for entry in evaluation["scores"].values():
+        if not entry["detail"]:
+            numbers = {"floor": entry["floor"], **entry["surrogates"]}
+            unit = f" ({entry['unit']})" if entry["unit"] else ""
+            values = [entry["value"], *(numbers[name] for name in references)]
+            table.add_row(entry["title"] + unit, *map(number, values))
+    console.print(table)
+    console.print()
+    for sentence in (*evaluation["verdict"], *evaluation["notes"]):
+        console.print(sentence, markup=False)
+    console.print()
+
+
+def number(value: float | None) -> str:
+    """A score in a table."""
+    return "n/a" if value is None else f"{value:.3f}"
