@@ -35,7 +35,7 @@ def test_all_candidates_have_the_same_number_of_windows() -> None:
     result = judge(toy_windows(1, 7), toy_windows(2, 9), toy_windows(3, 30), {"spread": metric}, seed=0)
     assert [len(generated) for _, generated, _ in metric.seen] == [9, 9, 9, 9]
     assert {len(real) for real, _, _ in metric.seen} == {7}
-    assert result["counts"] == {"real": 7, "train": 30, "generated": 9, "compared": 9}
+    assert result["counts"] == {"real": 7, "train": 30, "generated": 9, "compared": 9, "subjects": 1}
 
 
 def test_more_generated_than_training_windows_are_thinned() -> None:

@@ -16,6 +16,8 @@ def entry(value: float | None, floor: float = 1.0, phase: float = 1.0, gaussian:
         "floor": floor,
         "surrogates": {"phase_randomised": phase, "gaussian": gaussian},
         "detail": False,
+        "margins": {},
+        "slack": 0.0,
         "alarm": None,
         "alarm_means": "",
         "note": "",
@@ -76,7 +78,10 @@ def test_a_surrogate_that_is_closer_is_named() -> None:
     sentences = verdict(scores)
     assert "A Gaussian surrogate is still closer on log-spectral distance and covariance." in sentences
     assert "Closer than both surrogates on kurtosis." in sentences
-    assert "On 1 of 3 scores as close to held-out recordings as real training data is: kurtosis." in sentences
+    assert sentences[0] == (
+        "On 1 of 3 scores as close to held-out recordings as real training data is: kurtosis; "
+        "the other 2 are 1.9 to 3.0 times as far, covariance the furthest."
+    )
 
 
 def test_a_model_of_second_order_statistics_is_called_that() -> None:
@@ -89,6 +94,52 @@ def test_reaching_every_floor_is_said_in_one_sentence() -> None:
     assert verdict({"a": entry(0.9), "b": entry(1.0)})[0] == (
         "On all 2 scores as close to held-out recordings as real training data is."
     )
+
+
+def test_the_opening_says_how_bad_the_rest_is() -> None:
+    one = verdict({"a": entry(0.9), "b": entry(12.0, title="Covariance")})[0]
+    assert one.endswith("real training data is: kurtosis; covariance is 12 times as far.")
+    none = verdict({"a": entry(2.0), "b": entry(9.0, title="Covariance")})[0]
+    assert none == (
+        "On 0 of 2 scores as close to held-out recordings as real training data is; "
+        "all 2 are 2.0 to 9.0 times as far, covariance the furthest."
+    )
+
+
+def test_a_floor_at_the_ideal_is_taken_for_the_slack() -> None:
+    tie = entry(0.6, floor=0.5, ideal=0.5, slack=0.02, phase=0.5, gaussian=1.0, title="C2ST")
+    assert verdict({"c": tie})[0].endswith("C2ST is 5.0 times as far.")
+    nothing = entry(0.6, floor=0.5, ideal=0.5, phase=0.5, gaussian=1.0, title="C2ST")
+    assert verdict({"c": nothing})[0].endswith("as real training data is.")
+
+
+def test_errors_are_equal_within_their_margin() -> None:
+    wide = entry(1.9, floor=1.0, margins={"floor": 1.0, "phase_randomised": 0.5, "gaussian": 0.05})["standing"]
+    assert wide == {"floor": True, "phase_randomised": "equal", "gaussian": "closer"}
+    narrow = entry(1.1, floor=1.0, margins={"floor": 0.05, "phase_randomised": 0.05, "gaussian": 0.05})["standing"]
+    assert narrow == {"floor": False, "phase_randomised": "behind", "gaussian": "closer"}
+
+
+def test_a_tie_with_the_ideal_does_not_make_little_much() -> None:
+    c2st: dict[str, Any] = {"title": "C2ST", "ideal": 0.5, "floor": 0.5, "phase": 0.5, "gaussian": 0.9}
+    assert not entry(0.51, **c2st)["standing"]["floor"]
+    assert entry(0.51, **c2st, slack=0.02)["standing"] == {
+        "floor": True,
+        "phase_randomised": "equal",
+        "gaussian": "closer",
+    }
+    assert not entry(0.55, **c2st, slack=0.02)["standing"]["floor"]
+
+
+def test_few_windows_or_people_are_said_before_what_is_read_from_them() -> None:
+    (first, *_) = verdict({"a": entry(0.9)}, compared=31, people=4)
+    assert first.startswith(
+        "Few data: only 31 generated windows were compared and the held-out windows are of 4 people"
+    )
+    (one, *_) = verdict({"a": entry(0.9)}, compared=1, people=1)
+    assert "only 1 generated window was compared and the held-out windows are of 1 person only" in one
+    assert not any("Few data" in sentence for sentence in verdict({"a": entry(0.9)}, compared=32, people=5))
+    assert not any("Few data" in sentence for sentence in verdict({"a": entry(0.9)}))
 
 
 def test_parts_and_context_do_not_speak() -> None:

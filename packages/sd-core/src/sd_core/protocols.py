@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sd_core.task import (
     Condition,
@@ -17,7 +17,14 @@ from sd_core.task import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
+
+    Rows = NDArray[np.int64]
+    """Row numbers of windows."""
+    Scorer = Callable[[Rows, Rows], dict[str, float]]
+    """(rows of the held-out windows, rows of the generated windows) -> the scores of these windows alone."""
 
     Denoise = Callable[[Tensor, Tensor], Tensor]
     """(x (B, C, H, W), t (B,)) -> the network's raw prediction, condition already bound."""
@@ -159,13 +166,30 @@ class Sampler(Protocol):
 
 
 class Metric(Protocol):
-    """Judges generated windows."""
+    """Judges generated windows.
+
+    One that also is `Resampleable` has intervals around its scores.
+    """
 
     scores: Mapping[str, Score]
     """How to read each number that a call returns."""
 
     def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
         """Score `generated` against the held-out `real`; `train` is what the model has seen."""
+        ...
+
+
+@runtime_checkable
+class Resampleable(Protocol):
+    """A metric that scores parts of what it was shown, for a small share of the price of the whole."""
+
+    def scorer(self, real: Windows, generated: Windows, train: Windows) -> Scorer:
+        """What is slow is done here, once: spectra, distances, a classifier's predictions.
+
+        The scorer is then asked about a hundred times for some rows of `real` and of `generated`, each row at
+        most once. Asked for all rows it returns what the metric returns when called. It may leave out scores
+        that few windows do not define; those have no interval.
+        """
         ...
 
 

@@ -145,3 +145,6 @@ class Score:
     """What has happened then, as a clause: "training windows are copied"."""
     column: str = ""
     """A label that the score reads: it is about models that were asked for it, and left out for others."""
+    slack: float = 0.0
+    """Differences of |value - ideal| up to this say nothing, whatever the interval: for a score whose ideal can be
+    tied exactly, so that a floor of 0 would make any error infinitely worse than it."""

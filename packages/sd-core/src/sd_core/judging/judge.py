@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from sd_core.errors import SdError
+from sd_core.judging.resampling import Halved, Halves, freedom, halves, interval, margin, on_halves
 from sd_core.judging.surrogates import SURROGATES, TITLES
 from sd_core.judging.verdict import standing, verdict
-from sd_core.protocols import Metric
+from sd_core.protocols import Metric, Resampleable
 from sd_core.task import Score, Windows
 
 INDEPENDENT = "n/a: electrodes are generated independently"
@@ -43,13 +44,14 @@ def judge(
         generated: Windows of the model, of the same geometry.
         train: Windows that the model was trained on.
         metrics: By the name that prefixes their scores.
-        seed: Of the floor's subsample and of the surrogates.
+        seed: Of the floor's subsample, of the surrogates and of the halves that intervals come from.
         joint: Whether the electrodes of a window were generated together.
         progress: Called with the name of each metric before it runs.
 
     Returns:
-        `scores` (per score: title, unit, ideal, value, floor, surrogates, standing), `references`
-        (their titles), `counts`, `data` and `verdict`; numbers that are not defined are None.
+        `scores` (per score: title, unit, ideal, value, floor, surrogates, their intervals, standing),
+        `references` (their titles), `counts`, `data` and `verdict`; numbers that are not defined are None,
+        so are intervals of metrics that are not `Resampleable`.
 
     Raises:
         SdError: a set is empty, or the windows do not have one geometry.
@@ -60,17 +62,19 @@ def judge(
     for name, metric in metrics.items():
         progress(name)
         scores |= bench.scores(name, metric, joint)
+    counts = {
+        "real": len(real),
+        "train": len(train),
+        "generated": len(generated),
+        "compared": len(bench.candidates["value"]),
+        "subjects": len(set(real.columns["subject"])) if "subject" in real.columns else None,
+    }
     return {
         "scores": scores,
         "references": {"floor": "floor (real)", **TITLES},
-        "counts": {
-            "real": len(real),
-            "train": len(train),
-            "generated": len(generated),
-            "compared": len(bench.candidates["value"]),
-        },
+        "counts": counts,
         "data": _describe(real),
-        "verdict": verdict(scores),
+        "verdict": verdict(scores, compared=counts["compared"], people=counts["subjects"]),
     }
 
 
@@ -81,6 +85,17 @@ def subset(windows: Windows, rows: Any) -> Windows:
 
 
 @dataclass(frozen=True)
+class _Found:
+    """What a metric says of one candidate."""
+
+    scores: Mapping[str, float]
+    halved: Halved
+    """Empty where the metric is not resampled."""
+    degrees: int
+    """Of freedom of its intervals."""
+
+
+@dataclass(frozen=True)
 class _Bench:
     """Everything that a metric is shown."""
 
@@ -88,6 +103,9 @@ class _Bench:
     train: Windows
     candidates: Mapping[str, Windows]
     """"value" (the model), "floor" and each surrogate: as many windows each."""
+    halves: Mapping[str, Halves]
+    """Of "real" and of each candidate. All meet the same halves of the held-out windows, and a surrogate is
+    halved with the training windows it was made from: what they share cancels in their differences."""
 
     def scores(self, name: str, metric: Metric, joint: bool) -> dict[str, Any]:
         """The entries of one metric: every candidate against the same held-out windows."""
@@ -95,15 +113,25 @@ class _Bench:
         about = {key: score for key, score in metric.scores.items() if score.column in asked}
         defined = {key for key, score in about.items() if joint or not score.spatial}
         guards_only = all(metric.scores[key].alarm is not None for key in defined)
-        found: dict[str, dict[str, float]] = {}
-        for candidate, windows in self.candidates.items() if defined else ():
+        found: dict[str, _Found] = {}
+        for candidate in self.candidates if defined else ():
             # Training windows are their own nearest neighbours: a guard against copying would ring at the floor.
-            shown = self.real if candidate == "floor" and guards_only else windows
-            found[candidate] = metric(self.real, shown, self.train)
+            shown = "real" if candidate == "floor" and guards_only else candidate
+            found[candidate] = self._score(metric, shown)
         return {
             name if key == name else f"{name}.{key}": _entry(score, key, found, key in defined)
             for key, score in about.items()
         }
+
+    def _score(self, metric: Metric, shown: str) -> _Found:
+        windows = self.real if shown == "real" else self.candidates[shown]
+        theirs, ours = self.halves["real"], self.halves[shown]
+        degrees = freedom(theirs, ours)
+        if not isinstance(metric, Resampleable):
+            return _Found(metric(self.real, windows, self.train), {}, degrees)
+        scorer = metric.scorer(self.real, windows, self.train)
+        everybody = scorer(np.arange(len(self.real)), np.arange(len(windows)))
+        return _Found(everybody, on_halves(scorer, theirs, ours), degrees)
 
 
 def _bench(real: Windows, generated: Windows, train: Windows, seed: int) -> _Bench:
@@ -112,25 +140,54 @@ def _bench(real: Windows, generated: Windows, train: Windows, seed: int) -> _Ben
     count = min(len(generated), len(train))
     chosen = np.sort(rng.permutation(len(generated))[:count])
     rows = np.sort(rng.permutation(len(train))[:count])
-    candidates = {"value": subset(generated, chosen), "floor": subset(train, rows)}
-    return _Bench(real, train, candidates | {name: make(train, rows, seed) for name, make in SURROGATES.items()})
+    value, floor = subset(generated, chosen), subset(train, rows)
+    surrogates = {name: make(train, rows, seed) for name, make in SURROGATES.items()}
+    split = {"real": halves(real, [seed, 4]), "value": halves(value, [seed, 5]), "floor": halves(floor, [seed, 6])}
+    return _Bench(
+        real=real,
+        train=train,
+        candidates={"value": value, "floor": floor, **surrogates},
+        halves=split | dict.fromkeys(surrogates, split["floor"]),
+    )
 
 
-def _entry(score: Score, key: str, found: Mapping[str, Mapping[str, float]], defined: bool) -> dict[str, Any]:
-    numbers = {candidate: _finite(values.get(key)) for candidate, values in found.items()}
+def _entry(score: Score, key: str, found: Mapping[str, _Found], defined: bool) -> dict[str, Any]:
+    numbers = {candidate: _finite(each.scores.get(key)) for candidate, each in found.items()}
     entry: dict[str, Any] = {
         "title": score.title,
         "unit": score.unit,
         "ideal": score.ideal,
         "value": numbers.get("value"),
+        "interval": _interval(score, key, found.get("value")),
         "floor": numbers.get("floor"),
+        "floor_interval": _interval(score, key, found.get("floor")),
         "surrogates": {surrogate: numbers.get(surrogate) for surrogate in SURROGATES},
+        "margins": {reference: _margin(score, key, found, reference) for reference in ("floor", *SURROGATES)},
+        "slack": score.slack,
         "detail": score.detail,
         "alarm": score.alarm,
         "alarm_means": score.alarm_means,
         "note": "" if defined else INDEPENDENT,
     }
     return entry | {"standing": standing(entry)}
+
+
+def _interval(score: Score, key: str, found: _Found | None) -> list[float] | None:
+    if found is None or key not in found.halved or _finite(found.scores.get(key)) is None:
+        return None
+    return list(interval(found.scores[key], score.ideal, found.halved[key], found.degrees))
+
+
+def _margin(score: Score, key: str, found: Mapping[str, _Found], reference: str) -> float | None:
+    """How far the error of the model and that of a reference come apart by chance.
+
+    Both are taken on the same halves of the held-out people, so the luck of who was held out cancels.
+    """
+    pair = [found[candidate] for candidate in ("value", reference) if candidate in found]
+    if len(pair) < 2 or any(key not in each.halved for each in pair):
+        return None
+    ours, theirs = (np.abs(each.halved[key] - score.ideal) for each in pair)
+    return margin(ours - theirs, min(each.degrees for each in pair))
 
 
 def _finite(value: float | None) -> float | None:

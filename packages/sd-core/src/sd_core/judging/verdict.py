@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from sd_core.judging.surrogates import TITLES
 
 TOLERANCE = 1.15
-"""Two errors within this factor are called equal: about the spread of the floor over subsamples of 64 windows."""
+"""Two errors within this factor are called equal where no interval is known: about the spread of the floor over
+subsamples of 64 windows."""
+FEW_WINDOWS = 32
+FEW_PEOPLE = 5
+"""Below these an interval is a guess itself, and so wide that little can be told apart."""
 
 Standing = dict[str, Any]
 """`floor`: whether the floor is reached; surrogate name -> "closer" | "equal" | "behind"; guards: `alarm`."""
@@ -19,8 +24,9 @@ Entry = Mapping[str, Any]
 def standing(entry: Entry) -> Standing:
     """Where a score stands beside its floor and the surrogates; empty when it has no value.
 
-    The error is |value - ideal|. The floor is reached within `TOLERANCE`; a surrogate is beaten
-    ("closer") or better ("behind") by more than it. At the floor, a surrogate that is no closer than
+    The error is |value - ideal|. Two errors are equal when their difference lies inside its 95 % margin
+    (`margins`) or the score's slack. The floor is reached by an error that is smaller or equal; a surrogate
+    is beaten ("closer"), "equal" or better ("behind"). At the floor, a surrogate that is no closer than
     the floor itself counts as equal: the difference is chance.
     """
     if entry["value"] is None:
@@ -30,23 +36,30 @@ def standing(entry: Entry) -> Standing:
     error = _error(entry, entry["value"])
     result: Standing = {}
     if entry["floor"] is not None:
-        result["floor"] = error <= TOLERANCE * _error(entry, entry["floor"])
+        result["floor"] = _against(entry, "floor", error, _error(entry, entry["floor"])) != "behind"
     for name, value in entry["surrogates"].items():
         if value is not None:
-            result[name] = _against(error, _error(entry, value))
-            if result[name] == "behind" and result.get("floor") and not _below_floor(entry, value):
+            result[name] = _against(entry, name, error, _error(entry, value))
+            if result[name] == "behind" and result.get("floor") and not _below_floor(entry, name):
                 result[name] = "equal"
     return result
 
 
-def verdict(scores: Mapping[str, Entry]) -> list[str]:
-    """Plain sentences, the gravest first, from the entries of metrics.json."""
+def verdict(scores: Mapping[str, Entry], *, compared: int | None = None, people: int | None = None) -> list[str]:
+    """Plain sentences, the gravest first.
+
+    Args:
+        scores: The entries of metrics.json.
+        compared: Windows that were compared, when known.
+        people: Subjects of the held-out windows, when known.
+    """
     entries = [entry for entry in scores.values() if entry["value"] is not None]
     guards = [entry for entry in entries if entry["alarm"] is not None]
     distances = [entry for entry in entries if entry["alarm"] is None and not entry["detail"]]
     alarms = _alarms(guards)
     return [
         *alarms,
+        *(_few(compared, people) if distances else []),
         *_floor(distances),
         *_beyond(distances),
         *_behind(distances),
@@ -60,9 +73,10 @@ def _error(entry: Entry, value: float) -> float:
     return abs(value - float(entry["ideal"]))
 
 
-def _below_floor(entry: Entry, value: float) -> bool:
+def _below_floor(entry: Entry, name: str) -> bool:
     """Whether a surrogate is clearly closer than real training data: then reaching the floor is no excuse."""
-    return _error(entry, value) * TOLERANCE < _error(entry, entry["floor"])
+    floor, surrogate = (_error(entry, value) for value in (entry["floor"], entry["surrogates"][name]))
+    return _against(entry, name, floor, surrogate) == "behind"
 
 
 def _rings(entry: Entry) -> bool:
@@ -72,10 +86,26 @@ def _rings(entry: Entry) -> bool:
     return bool(entry["value"] > entry["alarm"])
 
 
-def _against(error: float, other: float) -> Literal["closer", "equal", "behind"]:
-    if error * TOLERANCE < other:
-        return "closer"
-    return "behind" if error > other * TOLERANCE else "equal"
+def _against(entry: Entry, name: str, error: float, other: float) -> Literal["closer", "equal", "behind"]:
+    margin = entry["margins"].get(name)
+    if margin is None:
+        margin = (TOLERANCE - 1) * min(error, other)
+    if abs(error - other) <= max(margin, entry["slack"]):
+        return "equal"
+    return "closer" if error < other else "behind"
+
+
+def _few(compared: int | None, people: int | None) -> list[str]:
+    """A warning where intervals are hardly worth their name."""
+    found = []
+    if compared is not None and compared < FEW_WINDOWS:
+        found.append(f"only {compared} generated window{'s were' if compared != 1 else ' was'} compared")
+    if people is not None and people < FEW_PEOPLE:
+        found.append(f"the held-out windows are of {people} {'people' if people != 1 else 'person'} only")
+    if not found:
+        return []
+    said = " and ".join(found)
+    return [f"Few data: {said}, so only large differences can be seen and what is called equal may not be."]
 
 
 def _alarms(guards: Sequence[Entry]) -> list[str]:
@@ -111,10 +141,32 @@ def _floor(distances: Sequence[Entry]) -> list[str]:
         return []
     if len(reached) == len(known):
         return [f"On all {len(known)} scores as close to held-out recordings as real training data is."]
-    share = f"{len(reached)} of {len(known)} scores"
-    if not reached:
-        return [f"On {share} as close to held-out recordings as real training data is."]
-    return [f"On {share} as close to held-out recordings as real training data is: {_list(reached)}."]
+    claim = f"On {len(reached)} of {len(known)} scores as close to held-out recordings as real training data is"
+    named = f": {_list(reached)}" if reached else ""
+    return [claim + named + _rest([entry for entry in known if not entry["standing"]["floor"]], bool(reached)) + "."]
+
+
+def _rest(missed: Sequence[Entry], others: bool) -> str:
+    """How far the scores are that miss the floor, as a clause: their error over that of real training data."""
+    times = sorted(((_times(entry), _name(entry)) for entry in missed), key=lambda pair: pair[0])
+    (least, _), (most, furthest) = times[0], times[-1]
+    if math.isinf(most):
+        return ""
+    if len(times) == 1:
+        return f"; {furthest} is {_figure(most)} times as far"
+    who = f"{'the other' if others else 'all'} {len(times)} are"
+    span = _figure(least) if _figure(least) == _figure(most) else f"{_figure(least)} to {_figure(most)}"
+    return f"; {who} {span} times as far, {furthest} the furthest"
+
+
+def _times(entry: Entry) -> float:
+    """A tie of the floor with the ideal counts as the slack, the least that means anything."""
+    floor = max(_error(entry, entry["floor"]), entry["slack"])
+    return _error(entry, entry["value"]) / floor if floor > 0 else math.inf
+
+
+def _figure(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
 
 
 def _beyond(distances: Sequence[Entry]) -> list[str]:
@@ -158,8 +210,9 @@ def _surrogates(entry: Entry) -> dict[str, str]:
 
 def _name(entry: Entry) -> str:
     title = str(entry["title"])
-    # "MMD" stays, "Kurtosis" loses its capital in the middle of a sentence.
-    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
+    # "MMD" and "C2ST" stay, "Kurtosis" loses its capital in the middle of a sentence.
+    abbreviation = any(letter.isupper() for letter in title.split(maxsplit=1)[0][1:])
+    return title if abbreviation else title[:1].lower() + title[1:]
 
 
 def _list(entries: Sequence[Entry]) -> str:
