@@ -1,23 +1,20 @@
-"""PRDC, Fréchet, KID, C2ST and usefulness: known values for one distribution, two, and a collapsed one."""
+"""PRDC, Fréchet, KID and C2ST: known values for one distribution, two, and a collapsed one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from sd_core.judging.judge import judge
 from sd_core.judging.surrogates import SURROGATES
-from sd_core.plugin import SignalInfo, Windows
+from sd_core.plugin import Windows
 from sd_core.testing.metric import toy_windows
 from sd_data.metrics.c2st import C2st, area
 from sd_data.metrics.frechet import frechet, frechet_distance, kid
-from sd_data.metrics.options import C2stOptions, FrechetOptions, PrdcOptions, UsefulnessOptions
+from sd_data.metrics.options import C2stOptions, FrechetOptions, PrdcOptions
 from sd_data.metrics.prdc import neighbourhoods, prdc
-from sd_data.metrics.usefulness import Usefulness
 
 RNG = np.random.default_rng(0)
 ONE, OTHER = RNG.standard_normal((2, 400, 4))
@@ -135,54 +132,3 @@ def test_options_of_the_trees_change_the_area() -> None:
     sides = people(range(8)), people(range(20, 28), gain=1.2)
     assert c2st(*sides, trees=60)["c2st"] != c2st(*sides, trees=1)["c2st"]
     assert c2st(*sides, folds=2)["linear"] != c2st(*sides, folds=5)["linear"]
-
-
-INFO = SignalInfo(channel_names=("Fz", "Cz", "Oz"), n_samples=512, sfreq=125.0)
-
-
-def labelled(states: Sequence[str | None], seed: int, shown: Sequence[str | None] | None = None) -> Windows:
-    """Noise, with alpha activity in windows that show rest."""
-    rng = np.random.default_rng(seed)
-    alpha = 14 * np.sin(2 * np.pi * 10 * np.arange(512) / 125 + rng.uniform(0, 6, (len(states), 1, 1)))
-    resting = np.array([state == "rest" for state in shown or states])[:, None, None]
-    signal = rng.standard_normal((len(states), 3, 512)) * 10 + alpha * resting
-    return Windows(signal=signal.astype(np.float32), info=INFO, columns={"state": list(states)})
-
-
-STATES = ("rest", "arithmetic") * 12
-
-
-def usefulness(generated: Windows) -> dict[str, float]:
-    return Usefulness(UsefulnessOptions())(labelled(STATES, 2), generated, labelled(STATES, 1))
-
-
-def test_what_good_bad_and_wrong_windows_teach() -> None:
-    assert usefulness(labelled(STATES, 3)) == {"state": 1.0, "augmented_state": 1.0}
-    assert usefulness(labelled(STATES, 3, shown=STATES[::-1]))["state"] == 0.0
-    assert usefulness(labelled(STATES, 3, shown=["rest"] * 24))["state"] == pytest.approx(0.5, abs=0.3)
-
-
-def test_augmentation_hears_real_and_generated_windows() -> None:
-    """The many are right about the few, whichever side they are on."""
-    wrong, right = labelled(STATES[:8], 3, shown=STATES[1:9]), labelled(STATES * 3, 4)
-    assert usefulness(wrong) == {"state": 0.0, "augmented_state": 1.0}
-    taught_wrong = labelled(STATES, 1, shown=STATES[::-1])
-    assert Usefulness(UsefulnessOptions())(labelled(STATES, 2), right, taught_wrong)["augmented_state"] == 1.0
-
-
-def test_windows_without_labels_teach_nothing() -> None:
-    assert usefulness(replace(labelled(STATES, 3), columns={})) == {}
-    assert usefulness(labelled(["rest"] * 24, 3)) == {}
-    assert usefulness(labelled([*STATES[:-1], None], 3))["state"] == 1.0
-
-
-def test_the_floor_of_usefulness_is_training_on_real_windows() -> None:
-    scores = judge(
-        labelled(STATES, 2),
-        labelled(STATES, 3, shown=STATES[::-1]),
-        labelled(STATES, 1),
-        {"usefulness": Usefulness(UsefulnessOptions())},
-        seed=0,
-    )["scores"]
-    assert scores["usefulness.state"]["value"] == 0.0
-    assert scores["usefulness.state"]["floor"] == 1.0

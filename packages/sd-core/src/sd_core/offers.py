@@ -31,6 +31,7 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "prdc",
             "c2st",
             "usefulness",
+            "usefulness_eegnet",
             "label_consistency",
             "memorisation",
         ),

@@ -64,24 +64,35 @@ def sd_metrics() -> list[Component]:
         _metric("amplitude", "Distribution of amplitude over windows (Wasserstein-1)", "amplitude:amplitude"),
         _metric("autocorrelation", "Mean autocorrelation up to one second", "amplitude:autocorrelation"),
         _metric("time_direction", "Which way time runs: leads, skewness of the derivative", "direction:time_direction"),
-        _metric("covariance", "Riemannian distance of mean covariances", "space:CovarianceDistance", needs="pyriemann"),
+        _metric(
+            "covariance", "Riemannian distance of mean covariances", "space:CovarianceDistance", needs=("pyriemann",)
+        ),
         _metric("mmd", "Maximum mean discrepancy of feature vectors", "mmd:mmd", "MmdOptions"),
         _metric("frechet", "Fréchet distance and KID of feature vectors", "frechet:frechet", "FrechetOptions"),
         _metric("prdc", "Precision, recall, density and coverage of feature vectors", "prdc:prdc", "PrdcOptions"),
-        _metric("c2st", "Whether a classifier tells generated from real", "c2st:C2st", "C2stOptions", needs="sklearn"),
+        _metric(
+            "c2st", "Whether a classifier tells generated from real", "c2st:C2st", "C2stOptions", needs=("sklearn",)
+        ),
         _metric(
             "usefulness",
             "Training on generated windows, testing on real ones; augmentation",
-            "usefulness:Usefulness",
+            "usefulness:usefulness",
             "UsefulnessOptions",
-            needs="sklearn",
+            needs=("sklearn",),
+        ),
+        _metric(
+            "usefulness_eegnet",
+            "The same by EEGNet: TSTR, TRTS, TRTR, augmentation gain",
+            "eegnet:usefulness",
+            "EegnetOptions",
+            needs=("braindecode", "sklearn"),
         ),
         _metric(
             "label_consistency",
             "Whether generated windows show the labels that they were asked for",
             "labels:LabelConsistency",
             "LabelConsistencyOptions",
-            needs="sklearn",
+            needs=("sklearn",),
         ),
         _metric(
             "memorisation",
@@ -92,13 +103,13 @@ def sd_metrics() -> list[Component]:
     ]
 
 
-def _metric(name: str, summary: str, place: str, options: str = "", *, needs: str = "") -> Component:
+def _metric(name: str, summary: str, place: str, options: str = "", *, needs: tuple[str, ...] = ()) -> Component:
     """A metric by the place of its factory, "module:name", and the name of its options."""
     offer = Component(
         name=name,
         summary=summary,
         factory=f"sd_data.metrics.{place}",
-        requires=(needs,) if needs else (),
+        requires=needs,
         extra="eval" if needs else "",
     )
     return replace(offer, options=f"sd_data.metrics.options:{options}") if options else offer

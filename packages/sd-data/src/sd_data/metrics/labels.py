@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from collections.abc import Mapping
 
 from sd_core.plugin import Score, Windows
-from sd_data.metrics.features import features
-from sd_data.metrics.mmd import feature_vectors
+from sd_data.metrics.logistic import LogisticReader
 from sd_data.metrics.options import LabelConsistencyOptions
+from sd_data.metrics.readers import LABELS, accuracy, labelled
 
-LABELS = ("label", "state", "gender", "health")
-"""Columns with a few values each."""
 CHANCE = 0.6
 """Below this balanced accuracy, of two equally likely labels, nobody could say that they are there."""
 IGNORED = "generated windows ignore the label that was asked for"
@@ -40,43 +31,13 @@ class LabelConsistency:
 
     def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
         """The accuracy of every label that both the training and the generated windows carry."""
+        reader = LogisticReader(self.options.inverse_regularisation)
         found = {}
         for column in LABELS:
-            learned = known(train, column)
-            if len(set(learned.values())) < 2:
+            learned, held_out, asked = (labelled(windows, column) for windows in (train, real, generated))
+            if min(len(examples.classes) for examples in (learned, held_out, asked)) < 2:
                 continue
-            classifier = reader(self.options.inverse_regularisation).fit(rows(train, learned), text(learned.values()))
-            readable, accuracy = (accuracy_of(classifier, windows, column) for windows in (real, generated))
-            if readable is not None and readable >= CHANCE and accuracy is not None:
-                found[column] = accuracy
+            taught = reader.teach([learned], unit=1.0, seed=0)
+            if accuracy(taught, held_out) >= CHANCE:
+                found[column] = accuracy(taught, asked)
         return found
-
-
-def reader(inverse_regularisation: float) -> Pipeline:
-    """A classifier of labels from feature vectors: logistic regression, every class weighing the same."""
-    regression = LogisticRegression(C=inverse_regularisation, class_weight="balanced", max_iter=2000)
-    return make_pipeline(StandardScaler(), regression)
-
-
-def accuracy_of(classifier: Pipeline, windows: Windows, column: str) -> float | None:
-    """Balanced accuracy on the windows that carry the label; None where it has fewer than two values."""
-    asked = known(windows, column)
-    if len(set(asked.values())) < 2:
-        return None
-    return float(balanced_accuracy_score(text(asked.values()), classifier.predict(rows(windows, asked))))
-
-
-def known(windows: Windows, column: str) -> dict[int, Any]:
-    """The label of every window that has one."""
-    values: Sequence[Any] = windows.columns.get(column, ())
-    return {row: value for row, value in enumerate(values) if value is not None}
-
-
-def rows(windows: Windows, labels: Mapping[int, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Feature vectors of the windows that carry a label."""
-    return feature_vectors(features(windows))[list(labels)]
-
-
-def text(values: Any) -> list[str]:
-    """Labels as a classifier takes them."""
-    return [str(value) for value in values]

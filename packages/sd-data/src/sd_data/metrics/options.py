@@ -39,6 +39,28 @@ class UsefulnessOptions(Options):
     """C of the classifier; small, since there are more features than subjects."""
 
 
+class EegnetOptions(Options):
+    """`[evaluation.extras.usefulness_eegnet]`."""
+
+    seeds: Annotated[int, Field(ge=1)] = 3
+    """Trainings of each kind, whose mean is given."""
+    steps: Annotated[int, Field(ge=10)] = 150
+    """Of a training, at 32 crops each."""
+    crop_s: Annotated[float, Field(gt=0)] = 4.1
+    """Length of a crop in seconds; longer windows are read crop by crop."""
+    filters: Annotated[int, Field(ge=1)] = 8
+    """Temporal filters (F1)."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    """At its highest."""
+
+
+class AgeOptions(Options):
+    """`[evaluation.extras.age]`."""
+
+    regularisation: Annotated[float, Field(gt=0)] = 300.0
+    """Of the ridge regression on standardised features; large, since there are more features than people."""
+
+
 class C2stOptions(Options):
     """`[evaluation.extras.c2st]`."""
 
