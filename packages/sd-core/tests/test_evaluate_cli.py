@@ -39,7 +39,7 @@ def test_it_leaves_metrics_and_a_report_in_the_run(run_dir: Path) -> None:
     assert [path.name for path in judgement.files] == ["metrics.json", "report.txt"]
     written = json.loads((run_dir / "metrics.json").read_text())
     assert written == judgement.evaluation
-    assert written["counts"] == {"real": 6, "train": 12, "generated": 8, "compared": 8}
+    assert written["counts"].items() >= {"real": 6, "train": 12, "generated": 8, "compared": 8}.items()
     entry = written["scores"]["spread"]
     assert entry["value"] > 0
     assert entry["floor"] < 10

@@ -32,6 +32,7 @@ MAY_CHANGE: frozenset[Path] = frozenset(
         ("training", "eval_num_steps"),
         ("training", "eval_num_examples"),
         ("training", "eval_num_pictures"),
+        ("training", "eval_num_windows"),
         ("training", "gradient_checkpointing"),
         ("training", "compile_model"),
         ("training", "compile_mode"),

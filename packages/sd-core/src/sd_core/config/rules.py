@@ -146,6 +146,9 @@ def notices(config: RunConfig, values: dict[str, Any], written: bool) -> list[No
         note("[model] revision does nothing without pretrained", ("model", "revision"), ("model", "pretrained"))
     if config.training.max_train_steps is not None and "epochs" in table_at(values, ("training",)):
         note("max_train_steps replaces epochs", ("training", "epochs"), ("training", "max_train_steps"))
+    if config.training.eval_num_windows and config.training.eval_strategy == "no":
+        key = ("training", "eval_num_windows")
+        note('eval_num_windows does nothing with eval_strategy = "no"', key, ("training", "eval_strategy"))
     return found
 
 

@@ -213,6 +213,9 @@ class Training(Options):
     """Held-out examples of the loss."""
     eval_num_pictures: Annotated[int, Field(ge=0)] = 4
     """Samples pictured at each evaluation."""
+    eval_num_windows: Annotated[int, Field(ge=0)] = 0
+    """Windows drawn at each evaluation and scored against the validation split, with the metrics of `[evaluation]`;
+    those that take minutes only where they are named there. 0 scores none. A metric that fails is said once."""
     ema_profiles: tuple[Annotated[float, Field(gt=0, lt=0.28)], ...] = (0.05, 0.10)
     """Relative widths of the power-function averages (EDM2, section 3.1); empty keeps none."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -33,7 +33,7 @@ def usable_metrics(
     """
     metrics: dict[str, Metric] = {}
     notices = []
-    for name in named or _offered(registry):
+    for name in named or offered_metrics(registry):
         try:
             given = options[name] if name in options else registry.options("metrics", name)()
             metrics[name] = registry.create("metrics", name, given)
@@ -46,7 +46,7 @@ def usable_metrics(
     return metrics, notices
 
 
-def _offered(registry: Registry) -> list[str]:
+def offered_metrics(registry: Registry) -> list[str]:
     """All metrics in the order in which their packages offer them: the order of the table."""
     order = [component.name for plugin in registry.plugins for component in plugin.components.get("metrics", ())]
     return sorted(registry.names("metrics"), key=lambda name: order.index(name.rpartition(":")[2]))

@@ -35,6 +35,8 @@ class Asked:
     """The roles that the conditioner reads; others are behind a template."""
     values: Mapping[str, Sequence[Any]]
     """Role -> one value per window."""
+    count: int
+    """Windows."""
 
     def labels(self, numbers: Tensor, device: torch.device) -> Labels:
         """Labels of the windows with these numbers."""
@@ -103,7 +105,7 @@ def ask(
         for row, draw in zip(rows, draws, strict=True)
         for pool in (pools[tuple(row.items())],)
     ]
-    return Asked(card, reads, {role: [window[role] for window in picked] for role in vocabulary.roles})
+    return Asked(card, reads, {role: [window[role] for window in picked] for role in vocabulary.roles}, count)
 
 
 def _agreeing(card: TaskCard, row: Mapping[str, Any]) -> list[int]:

@@ -1,8 +1,9 @@
-"""What a training shows of itself: the held-out loss, and samples beside real examples."""
+"""What a training shows of itself: the held-out loss, samples beside real examples, scores of drawn windows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from accelerate.utils import reduce
 from PIL import Image
 from torch import Tensor
 
+from sd_core.run.checkups import Checkups
 from sd_core.run.data import Batch
 from sd_core.run.drawing import Drawer
+from sd_core.run.harmless import Harmless
 from sd_core.run.heldout import HeldOut
 from sd_core.run.watching import Watchers
 from sd_core.task import Labels
@@ -27,22 +30,47 @@ class Previews:
     held_out: HeldOut | None
     drawer: Drawer
     pictures_count: int
+    checkups: Checkups | None = None
+    """On the main process, where `[training] eval_num_windows` asks for them."""
+    harmless: Harmless = field(default_factory=Harmless)
 
-    def held_out_loss(self) -> float:
-        """Mean loss over the fixed table, over all processes."""
+    def show(self, watchers: Watchers | None, output_dir: Path, step: int) -> None:
+        """Everything that an evaluation shows; whatever fails is said once and ends nothing.
+
+        All processes call it, since all take their part of the held-out loss; the rest has no collective in it.
+        """
+        loss = self.held_out_loss()
+        if watchers is None:
+            return
+        if loss is not None:
+            self.harmless.attempt("writing the held-out loss", lambda: watchers.metric({"val_loss": loss}, step))
+            watchers.bar.report({"val_loss": loss})
+        self.harmless.attempt("drawing pictures", lambda: self.pictures(watchers, output_dir, step))
+        if self.checkups is not None and (scores := self.checkups.scores()):
+            self.harmless.attempt("writing the scores", lambda: watchers.scores(scores, step))
+
+    def held_out_loss(self) -> float | None:
+        """Mean loss over the fixed table, over all processes; None where it failed on this one."""
         if self.held_out is None:
             raise ValueError("this run has no held-out split")
-        device, accelerator = self.accelerator.device, self.accelerator
-        total = self.held_out.loss_sum(
+        total = self.harmless.attempt("the held-out loss", self._own_loss)
+        # A process that failed joins the sum all the same: the others wait for it.
+        summed = (
+            torch.full((), math.nan, dtype=torch.float64, device=self.accelerator.device) if total is None else total
+        )
+        if self.accelerator.num_processes > 1:
+            summed = reduce(summed, reduction="sum")
+        return None if total is None else float(summed) / self.held_out.count
+
+    def _own_loss(self) -> Tensor:
+        assert self.held_out is not None
+        return self.held_out.loss_sum(
             self.drawer.assembly,
             self._predict,
-            device,
-            rank=accelerator.process_index,
-            processes=accelerator.num_processes,
+            self.accelerator.device,
+            rank=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
         )
-        if accelerator.num_processes > 1:
-            total = reduce(total, reduction="sum")
-        return float(total) / self.held_out.count
 
     def _predict(self, x: Tensor, t: Tensor, labels: Labels, part: Tensor) -> Tensor:
         with self.drawer.autocast():

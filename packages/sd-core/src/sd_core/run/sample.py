@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from sd_core.config.read import Run, read_resolved
 from sd_core.errors import SdError
@@ -136,18 +134,9 @@ def generate(
     Raises:
         SdError: the model was trained on rendered pictures, or does not know what is asked for.
     """
-    info = loaded.info
-    parts = loaded.assembly.representation.parts
-    drawer = _drawer(loaded, seed)
-    per_batch = max(1, loaded.run.config.inference.batch_size // parts)
+    info, drawer = loaded.info, _drawer(loaded, seed)
     asked = asked_of(loaded, count, drawer.inference.seed, given)
-    signals = []
-    for start in range(0, count, per_batch):
-        numbers = torch.arange(start, min(start + per_batch, count))
-        signals.append(_decode(loaded, drawer, numbers, asked))
-        if tick is not None:
-            tick(len(numbers))
-    return Windows(signal=np.concatenate(signals), info=info, columns=asked.columns())
+    return drawer.windows(asked, info, tick or (lambda _: None))
 
 
 def asked_of(loaded: LoadedRun, count: int, seed: int, given: Sequence[Given] = ()) -> Asked:
@@ -208,22 +197,6 @@ def drawing_precision(device: torch.device, trained: str) -> str:
         return trained
     _log.warning("this run was trained in %s, which this processor does not compute: drawing in float32", trained)
     return "no"
-
-
-def _decode(loaded: LoadedRun, drawer: Drawer, numbers: Tensor, asked: Asked) -> np.ndarray[Any, Any]:
-    """The windows of these numbers; the examples of one window may fill several batches."""
-    parts = loaded.assembly.representation.parts
-    positions = (numbers[:, None] * parts + torch.arange(parts)).flatten()
-    batches = positions.split(drawer.inference.batch_size)
-    x = torch.cat([_examples(loaded, drawer, batch, asked) for batch in batches])
-    decoded: np.ndarray[Any, Any] = loaded.assembly.representation.decode(x).float().cpu().numpy()
-    return decoded
-
-
-def _examples(loaded: LoadedRun, drawer: Drawer, positions: Tensor, asked: Asked) -> Tensor:
-    parts = loaded.assembly.representation.parts
-    labels = asked.labels(positions // parts, loaded.device)
-    return drawer.examples(positions, labels, (positions % parts).to(loaded.device) if parts > 1 else None)
 
 
 def provenance(loaded: LoadedRun, count: int, seed: int | None, given: Sequence[Given] = ()) -> dict[str, Any]:

@@ -21,9 +21,11 @@ from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly, build_sampler
 from sd_core.run.base import OriginCard
 from sd_core.run.captions import CAPTION, prepare_captions
+from sd_core.run.checkups import Checkups
 from sd_core.run.drawing import Drawer
 from sd_core.run.ema import Averages
 from sd_core.run.guard import Guard
+from sd_core.run.harmless import Harmless
 from sd_core.run.heldout import HeldOut
 from sd_core.run.opening import OpenData, with_parts
 from sd_core.run.optim import build_optimizers, build_schedule
@@ -32,6 +34,7 @@ from sd_core.run.state import Progress, TrainState
 from sd_core.run.stored import Story, card_of
 from sd_core.run.stream import Shares
 from sd_core.run.trainer import Trainer
+from sd_core.windows.reading import PictureSet
 
 _log = logging.getLogger(__name__)
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -163,13 +166,27 @@ def _previews(run: Run, registry: Registry, accelerator: Accelerator, data: Open
         accelerator.device,
         autocast(accelerator.device, config.training.mixed_precision),
     )
-    held_out = None
-    if config.training.eval_strategy != "no":
-        if config.inference.guidance_checkpoint is not None:
-            _log.warning("pictures during the training are drawn without guidance: its reference is another checkpoint")
-        split = with_parts(data.split(config.dataset.val_split), assembly.representation.parts)
-        prepare_captions(assembly.network, split.labels.texts(CAPTION))
-        held_out = HeldOut(
-            split, config.training.eval_num_examples, config.training.seed, config.dataset.eval_batch_size
-        )
-    return Previews(accelerator, held_out, drawer, config.training.eval_num_pictures)
+    if config.training.eval_strategy == "no":
+        return Previews(accelerator, None, drawer, config.training.eval_num_pictures)
+    if config.inference.guidance_checkpoint is not None:
+        _log.warning("pictures during the training are drawn without guidance: its reference is another checkpoint")
+    split = with_parts(data.split(config.dataset.val_split), assembly.representation.parts)
+    prepare_captions(assembly.network, split.labels.texts(CAPTION))
+    held_out = HeldOut(split, config.training.eval_num_examples, config.training.seed, config.dataset.eval_batch_size)
+    harmless = Harmless()
+    checkups = None
+    if accelerator.is_main_process and config.training.eval_num_windows:
+        checkups = build_checkups(run, registry, drawer, data, harmless)
+    return Previews(accelerator, held_out, drawer, config.training.eval_num_pictures, checkups, harmless)
+
+
+def build_checkups(run: Run, registry: Registry, drawer: Drawer, data: OpenData, harmless: Harmless) -> Checkups | None:
+    """What scores drawn windows during the training; None, said aloud, where the data are rendered pictures."""
+    train, held_out = data.train.source, data.split(run.config.dataset.val_split).source
+    if isinstance(train, PictureSet) or isinstance(held_out, PictureSet):
+        _log.warning("eval_num_windows does nothing with rendered pictures: they cannot be judged as EEG")
+        return None
+    card = card_of(data.train, data.geometry, data.labels)
+    checkups = Checkups(run, registry, drawer, card, held_out, train, harmless)
+    checkups.begin()
+    return checkups

@@ -196,17 +196,12 @@ class Trainer:
         self.state.progress.loss_sum = float(self._loss_sum)
 
     def evaluate(self) -> None:
-        """Held-out loss and pictures, from averaged weights."""
+        """Held-out loss, pictures and scores, from averaged weights."""
         self.guard.settle()
         begun = time.perf_counter()
-        step = self.state.progress.step
         with self.state.averages.applied():
             self.model.eval()
-            loss = self.previews.held_out_loss()
-            if self.watchers is not None:
-                self.watchers.metric({"val_loss": loss}, step)
-                self.watchers.bar.report({"val_loss": loss})
-                self.previews.pictures(self.watchers, self.output_dir, step)
+            self.previews.show(self.watchers, self.output_dir, self.state.progress.step)
             self.model.train()
         self.accelerator.wait_for_everyone()
         self._watch.begun += time.perf_counter() - begun

@@ -55,6 +55,12 @@ class Watchers:
         self.timing.write({"step": step, "time": time.time(), **values})
         self._track("speed", values, step)
 
+    def scores(self, values: Mapping[str, float], step: int) -> None:
+        """Scores of drawn windows, by their names: "eval/kurtosis", "floor/kurtosis"."""
+        self.metrics.write({"step": step, **values})
+        for tracker in self.trackers:
+            tracker.scalars(values, step)
+
     def _track(self, group: str, values: Mapping[str, float], step: int) -> None:
         for tracker in self.trackers:
             tracker.scalars({f"{group}/{name}": value for name, value in values.items()}, step)
