@@ -43,7 +43,7 @@ def test_exact_copies_ring_every_alarm() -> None:
     assert alarms(values) == ["memorisation", "percentile_1", "near_copies"]
 
 
-@pytest.mark.parametrize("change", ["louder", "offset", "noisy", "moved", "upside"])
+@pytest.mark.parametrize("change", ["louder", "offset", "noisy", "moved", "upside", "flipped", "reversed"])
 def test_disguised_copies_are_found(change: str) -> None:
     signal = TRAIN.signal[:20].copy()
     noise = np.random.default_rng(0).standard_normal(signal.shape).astype(np.float32)
@@ -53,6 +53,8 @@ def test_disguised_copies_are_found(change: str) -> None:
         "noisy": signal + 0.3 * signal.std() * noise,
         "moved": np.roll(signal, 60, axis=-1),
         "upside": signal[::-1].copy(),
+        "flipped": -signal,
+        "reversed": np.roll(signal[..., ::-1], 60, axis=-1),
     }[change]
     assert alarms(judged(replace(TRAIN, signal=changed, columns={})))
 
@@ -97,7 +99,10 @@ def test_nearest_is_the_definition() -> None:
     lags = range(-8, 9)
     # Lags of half a sample, by zero-padding the spectrum.
     fine = [np.fft.irfft(np.fft.rfft(x, axis=-1), n=32, axis=-1) * 2 for x in (a, b)]
-    correlation = np.array([[max((x * np.roll(y, k, -1)).sum() / 2 for k in lags) for y in fine[1]] for x in fine[0]])
+    ways = [[sign * y[..., ::step] for sign in (1, -1) for step in (1, -1)] for y in fine[1]]
+    correlation = np.array(
+        [[max((x * np.roll(z, k, -1)).sum() / 2 for z in y for k in lags) for y in ways] for x in fine[0]]
+    )
     expected = np.sqrt(2 - 2 * correlation.max(1))
 
     def spectra(x: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sd_core.judging.surrogates import SURROGATES
 from sd_core.plugin import Windows
 from sd_core.testing.metric import toy_windows
-from sd_data.metrics.c2st import C2st, area
+from sd_data.metrics.c2st import C2st, area, guesses
 from sd_data.metrics.frechet import frechet, frechet_distance, kid
 from sd_data.metrics.options import C2stOptions, FrechetOptions, PrdcOptions
 from sd_data.metrics.prdc import neighbourhoods, prdc
@@ -110,15 +110,15 @@ def test_folds_keep_people_together() -> None:
     x = RNG.standard_normal((20, 20))[persons] + 0.1 * RNG.standard_normal((200, 20))
     kind = (persons >= 10).astype(np.int64)
     model = LogisticRegression(max_iter=500)
-    assert area(model, x, kind, persons, 5) < 0.75
-    assert area(model, x, kind, np.arange(200), 5) > 0.95
+    assert area(guesses(model, x, kind, persons, 5), kind, np.ones(200, dtype=bool)) < 0.75
+    assert area(guesses(model, x, kind, np.arange(200), 5), kind, np.ones(200, dtype=bool)) > 0.95
 
 
 def test_an_area_below_chance_is_chance() -> None:
     kind = np.tile([0, 1], 20)
     contrary = np.repeat(np.arange(20), 2)
     x = (kind * np.where(contrary % 2, 1.0, -1.0))[:, None]
-    assert area(LogisticRegression(), x, kind, contrary, 2) >= 0.5
+    assert area(guesses(LogisticRegression(), x, kind, contrary, 2), kind, np.ones(len(x), dtype=bool)) >= 0.5
 
 
 def test_a_few_people_do_not_hide_gaussian_noise() -> None:

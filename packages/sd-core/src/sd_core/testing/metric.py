@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sd_core.protocols import Resampleable
 from sd_core.task import SignalInfo, Windows
 
 if TYPE_CHECKING:
@@ -95,6 +96,21 @@ class MetricContract:
         good = metric(toy_windows(1), toy_windows(2), toy_windows(3))[score]
         bad = metric(toy_windows(1), toy_windows(2, gain=5.0), toy_windows(3))[score]
         assert abs(bad - ideal) > abs(good - ideal)
+
+    def test_a_scorer_of_all_windows_is_the_call(self) -> None:
+        """And of some windows it describes nothing that the call does not; metrics without one pass."""
+        metric = self.metric()
+        if not isinstance(metric, Resampleable):
+            return
+        real, generated, train = toy_windows(1), toy_windows(2), toy_windows(3)
+        score = metric.scorer(real, generated, train)
+        everything, half = np.arange(len(real)), np.arange(0, len(real), 2)
+        whole = metric(real, generated, train)
+        found = score(everything, everything)
+        assert found.keys() == whole.keys()
+        np.testing.assert_allclose(list(found.values()), list(whole.values()), rtol=1e-4, atol=1e-6)
+        assert set(score(half, half)) <= set(metric.scores)
+        assert score(half, half) == score(half, half)
 
     def test_odd_windows_do_no_harm(self) -> None:
         """One electrode, a single window, few samples: known scores or none at all, never an exception."""

@@ -64,6 +64,10 @@ class Alpha:
     exponent: Array
     """Of the 1/f^exponent that the line stands for: (n,)."""
 
+    def __getitem__(self, rows: NDArray[np.int64]) -> Alpha:
+        """The peaks of some of the windows."""
+        return Alpha(self.height[rows], self.frequency[rows], self.exponent[rows])
+
 
 def alpha_peaks(decibels: Array, frequency: Array) -> Alpha | None:
     """Fit 2-40 Hz without 7-14 Hz by a line, take the highest residual between 7 and 13.5 Hz.

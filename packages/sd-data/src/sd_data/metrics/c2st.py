@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sd_core.plugin import Score, Windows
+from sd_data.metrics.comparison import of_all, undefined
 from sd_data.metrics.features import features
 from sd_data.metrics.mmd import Array, feature_vectors
 from sd_data.metrics.options import C2stOptions
 
+if TYPE_CHECKING:
+    from sd_core.protocols import Rows, Scorer
+
 CLIP = 1e6
 """Features beyond this many units of anything are a collapsed model's."""
+
+SLACK = 0.02
+"""Areas within this of each other are one: a floor of exactly .5 is common."""
 
 
 class C2st:
@@ -36,44 +44,88 @@ class C2st:
     def __init__(self, options: C2stOptions) -> None:
         self.options = options
         self.scores: Mapping[str, Score] = {
-            "c2st": Score("Boosted C2ST", "AUC", ideal=0.5, spatial=True),
-            "linear": Score("Linear C2ST", "AUC", ideal=0.5, detail=True, spatial=True),
+            "c2st": Score("Boosted C2ST", "AUC", ideal=0.5, spatial=True, slack=SLACK),
+            "linear": Score("Linear C2ST", "AUC", ideal=0.5, detail=True, spatial=True, slack=SLACK),
         }
 
     def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
         """Both areas."""
+        return of_all(self.scorer(real, generated, train), real, generated)
+
+    def scorer(self, real: Windows, generated: Windows, train: Windows) -> Scorer:
+        """Classifies every window once, by classifiers that have not seen it; asked for fewer, it leaves others out.
+
+        So intervals are about who is told apart, not about teaching the classifiers again.
+        """
         del train
-        theirs, people = _side(real, "real")
-        ours, nobody = _side(generated, "generated")
-        x, groups = np.concatenate([theirs, ours]), np.array([*people, *nobody])
-        kind = np.repeat([0, 1], [len(theirs), len(ours)])
+        theirs, ours = _Side.of(real, "real"), _Side.of(generated, "generated")
+        x, groups = np.concatenate([theirs.x, ours.x]), np.array([*theirs.groups, *ours.groups])
+        kind = np.repeat([0, 1], [len(theirs.x), len(ours.x)])
         folds = min(self.options.folds, *(len(set(groups[kind == side])) for side in (0, 1)))
         if folds < 2:
-            return {}
+            return undefined
         # A feature that tells all training windows apart would be the only one ever looked at, and says
         # nothing about the next person: every split chooses among a fifth of the features.
         boosted = HistGradientBoostingClassifier(
             max_iter=self.options.trees, min_samples_leaf=5, max_features=0.2, early_stopping=False, random_state=0
         )
         linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-        return {name: area(model, x, kind, groups, folds) for name, model in (("c2st", boosted), ("linear", linear))}
+        models = {"c2st": boosted, "linear": linear}
+        guessed = {name: guesses(model, x, kind, groups, folds) for name, model in models.items()}
+
+        def score(held_out: Rows, made: Rows) -> dict[str, float]:
+            asked = np.zeros(len(x), dtype=bool)
+            asked[theirs.place[held_out]] = True
+            asked[len(theirs.x) + ours.place[made]] = True
+            return {name: area(found, kind, asked) for name, found in guessed.items()}
+
+        return score
 
 
-def area(model: Any, x: Array, kind: NDArray[np.int64], groups: NDArray[Any], folds: int) -> float:
-    """Mean over folds of the area under the ROC curve of a classifier; folds with one side only are left out."""
+Guesses = Sequence[tuple[NDArray[np.int64], Array]]
+"""Per fold of a cross-validation: the rows left out, and how likely each of them is of kind 1."""
+
+
+def guesses(model: Any, x: Array, kind: NDArray[np.int64], groups: NDArray[Any], folds: int) -> Guesses:
+    """What a classifier of kinds says of the rows that it has not seen; folds with one kind only are left out."""
+    return [
+        (outer, model.fit(x[inner], kind[inner]).predict_proba(x[outer])[:, 1])
+        for inner, outer in StratifiedGroupKFold(folds).split(x, kind, groups)
+        if len(set(kind[outer])) == len(set(kind[inner])) == 2
+    ]
+
+
+def area(guessed: Guesses, kind: NDArray[np.int64], asked: NDArray[np.bool_]) -> float:
+    """Mean over folds of the area under the ROC curve of the rows asked for, .5 at least."""
     found = []
-    for inner, outer in StratifiedGroupKFold(folds).split(x, kind, groups):
-        if len(set(kind[outer])) == len(set(kind[inner])) == 2:
-            guess = model.fit(x[inner], kind[inner]).predict_proba(x[outer])[:, 1]
-            found.append(roc_auc_score(kind[outer], guess))
+    for outer, guess in guessed:
+        ones, inside = kind[outer] == 1, asked[outer]
+        positive, negative = guess[ones & inside], guess[~ones & inside]
+        if len(positive) and len(negative):
+            ranks = rankdata(np.concatenate([positive, negative]))[: len(positive)]
+            won = ranks.sum() - len(positive) * (len(positive) + 1) / 2  # Mann and Whitney 1947
+            found.append(won / (len(positive) * len(negative)))
     return max(0.5, float(np.mean(found))) if found else 0.5
 
 
-def _side(windows: Windows, name: str) -> tuple[Array, list[str]]:
-    """Feature vectors of the windows and their groups, sorted by content: windows are a set."""
-    x = np.clip(np.nan_to_num(feature_vectors(features(windows))), -CLIP, CLIP)
-    order = np.lexsort(x.T)
-    subjects = windows.columns.get("subject", ())
-    if len({subject for subject in subjects if subject is not None}) < 2:
-        return x[order], [f"{name} {rank}" for rank in range(len(x))]
-    return x[order], [f"{name} {rank}" if subjects[i] is None else str(subjects[i]) for rank, i in enumerate(order)]
+@dataclass(frozen=True)
+class _Side:
+    """Feature vectors of some windows, sorted by content: windows are a set."""
+
+    x: Array
+    groups: Sequence[str]
+    place: NDArray[np.int64]
+    """Of every window among the sorted ones."""
+
+    @classmethod
+    def of(cls, windows: Windows, name: str) -> _Side:
+        """A side with a single subject, or none, is taken window by window."""
+        x = np.clip(np.nan_to_num(feature_vectors(features(windows))), -CLIP, CLIP)
+        order = np.lexsort(x.T)
+        subjects = windows.columns.get("subject", ())
+        known = len({subject for subject in subjects if subject is not None}) > 1
+        groups = [
+            str(subjects[row]) if known and subjects[row] is not None else f"{name} {rank}"
+            for rank, row in enumerate(order)
+        ]
+        return cls(x[order], groups, np.argsort(order))

@@ -34,8 +34,8 @@ def frequencies(n_samples: int, sfreq: float, segment: int) -> Array:
     return np.asarray(np.fft.rfftfreq(_length(n_samples, segment), 1 / sfreq))
 
 
-def summed(x: Array, sfreq: float, segment: int) -> Array:
-    """Coherence and lead of every window, summed over windows: (2, bands, channels, channels).
+def coupled(x: Array, sfreq: float, segment: int) -> Array:
+    """Coherence and lead of every window: (n, 2, bands, channels, channels).
 
     Args:
         x: Demeaned windows (n, channels, samples).
@@ -46,10 +46,11 @@ def summed(x: Array, sfreq: float, segment: int) -> Array:
     frequency = frequencies(x.shape[-1], sfreq, segment)
     parts = sliding_window_view(x, length, axis=-1)[..., :: max(1, length // 2), :]
     spectra = np.fft.rfft(parts * hann(length, sym=False), axis=-1)
-    found = np.zeros((2, len(bands(frequency)), x.shape[1], x.shape[1]))
+    found = np.zeros((len(x), 2, len(bands(frequency)), x.shape[1], x.shape[1]))
     for place, inside in enumerate(bands(frequency).values()):
         coherency = _coherency(spectra[..., inside].transpose(0, 3, 1, 2))
-        found[:, place] = (np.abs(coherency) ** 2).mean(1).sum(0), coherency.imag.mean(1).sum(0)
+        found[:, 0, place] = (coherency.real**2 + coherency.imag**2).mean(1)
+        found[:, 1, place] = coherency.imag.mean(1)
     return found
 
 

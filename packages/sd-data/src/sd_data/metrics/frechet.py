@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from sd_core.plugin import Score
-from sd_data.metrics.comparison import Comparison
-from sd_data.metrics.features import Features
-from sd_data.metrics.mmd import Array, feature_vectors, project
+from sd_data.metrics.mmd import Array, Projected
 from sd_data.metrics.options import FrechetOptions
 
+if TYPE_CHECKING:
+    from sd_core.protocols import Scorer
 
-def frechet(options: FrechetOptions) -> Comparison:
+
+def frechet(options: FrechetOptions) -> Projected:
     """Two distances on the features of `mmd` (EEG.md 3.5), for comparison with the literature.
 
     `frechet`: Fréchet distance of the Gaussians fitted to both sides (Heusel 2017, equation 6); it falls with
@@ -20,17 +23,17 @@ def frechet(options: FrechetOptions) -> Comparison:
     for fewer than two windows a side.
     """
 
-    def compare(real: Features, generated: Features) -> dict[str, float]:
-        if min(len(real.signal), len(generated.signal)) < 2:
-            return {}
-        projected = project(feature_vectors(real), feature_vectors(generated), options.components)
-        return {"frechet": frechet_distance(*projected), "kid": kid(*projected)}
+    def prepare(a: Array, b: Array) -> Scorer:
+        return lambda held_out, made: {
+            "frechet": frechet_distance(a[held_out], b[made]),
+            "kid": kid(a[held_out], b[made]),
+        }
 
     scores = {
         "frechet": Score("Fréchet distance", detail=True, spatial=True),
         "kid": Score("KID", detail=True, spatial=True),
     }
-    return Comparison(scores, compare)
+    return Projected(scores, options.components, 2, prepare)
 
 
 def frechet_distance(a: Array, b: Array) -> float:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sd_core.plugin import Score, Windows
+from sd_data.metrics.comparison import of_all
 from sd_data.metrics.options import MemorisationOptions
 
+if TYPE_CHECKING:
+    from sd_core.protocols import Scorer
+
 Spectrum = NDArray[np.complex64]
+Distances = NDArray[np.float64]
 
 COPIED = "training windows are copied"
-_PAIRS_AT_ONCE = 16_384
-"""Pairs of windows whose cross-correlations are held at a time."""
+_ROWS, _COLUMNS = 16, 256
+"""Windows and reference windows at a time: what their pairs need stays in the cache."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +33,33 @@ class _Reference:
     train: weakref.ref[Windows]
     whitening: NDArray[np.float32]
     spectra: Spectrum
-    distances: NDArray[np.float64]
+    distances: Distances
     """Of the held-out windows to the training windows."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A generated window and the training window that it is nearest to."""
+
+    generated: int
+    """Row of the generated window."""
+    train: int
+    """Row of the training window."""
+    ratio: float
+    """Their distance over the median of held-out windows: 1 is usual for real people, 0 a copy."""
+    shift_s: float
+    """How far the training window must be moved to look like the generated one, in seconds."""
 
 
 class Memorisation:
     """Distance to the nearest training window, generated over held-out real (EEG.md 3.9).
 
     The distance of two windows is that of their unit vectors, sqrt(2 - 2 r), where r is the largest
-    correlation over shifts up to `max_shift_s`, all electrodes together, after dividing every
-    frequency and electrode by its training amplitude and cutting at `max_frequency`: 0 for a copy
-    whatever its scale or offset, about 1.2 for strangers, .45 for a copy with noise at a fifth of its
-    power. It sees copies and noisy, scaled or moved copies; it does not see a copied style.
+    correlation, of either sign, over shifts up to `max_shift_s` and both directions of time, all
+    electrodes together, after dividing every frequency and electrode by its training amplitude and
+    cutting at `max_frequency`: 0 for a copy whatever its scale or offset, about 1.2 for strangers, .45
+    for a copy with noise at a fifth of its power. It sees copies and noisy, scaled, moved, sign-flipped
+    or reversed copies; it does not see a copied style.
     """
 
     def __init__(self, options: MemorisationOptions) -> None:
@@ -52,15 +73,14 @@ class Memorisation:
 
     def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
         """Ratios to held-out real windows, and the share nearer than half of those windows' median."""
+        return of_all(self.scorer(real, generated, train), real, generated)
+
+    def scorer(self, real: Windows, generated: Windows, train: Windows) -> Scorer:
+        """Finds the nearest training window of every window once; the training windows are always all there."""
         known = self._against(real, train)
-        ours = nearest(self._spectra(generated, known.whitening), known.spectra, self._shifts(generated))
-        median = max(float(np.median(known.distances)), 1e-9)
-        lowest = max(float(np.percentile(known.distances, 1)), 1e-9)
-        return {
-            "memorisation": float(np.median(ours)) / median,
-            "percentile_1": float(np.percentile(ours, 1)) / lowest,
-            "near_copies": float((ours < 0.5 * median).mean()),
-        }
+        spectra = self._spectra(generated, known.whitening)
+        ours = known.distances if generated is real else nearest(spectra, known.spectra, self._shifts(generated))
+        return lambda held_out, made: _ratios(known.distances[held_out], ours[made])
 
     def _against(self, real: Windows, train: Windows) -> _Reference:
         """The training windows prepared; kept between calls, since every candidate meets the same ones."""
@@ -100,28 +120,69 @@ class Memorisation:
         return np.ascontiguousarray(np.concatenate(rows).transpose(2, 0, 1))
 
 
-def nearest(spectra: Spectrum, reference: Spectrum, max_shift: float) -> NDArray[np.float64]:
-    """Distance of every window to the nearest of the reference.
+def _lag(one: Spectrum, other: Spectrum, max_shift: float) -> float:
+    """Shift of `other` at which it looks most like `one`, both (bins, channels), as a share of the window."""
+    length = 4 * (len(one) + 1)
+    lags = min(length // 2, round(max_shift * length))
+    correlation = np.fft.irfft(np.concatenate([[0], (one * other.conj()).sum(1)]), n=length)
+    within = np.concatenate([np.arange(lags + 1), np.arange(length - lags, length)])
+    best = int(within[correlation[within].argmax()])
+    return (best if best <= lags else best - length) / length
+
+
+def _ratios(theirs: Distances, ours: Distances) -> dict[str, float]:
+    median = max(float(np.median(theirs)), 1e-9)
+    lowest = max(float(np.percentile(theirs, 1)), 1e-9)
+    return {
+        "memorisation": float(np.median(ours)) / median,
+        "percentile_1": float(np.percentile(ours, 1)) / lowest,
+        "near_copies": float((ours < 0.5 * median).mean()),
+    }
+
+
+def nearest(spectra: Spectrum, reference: Spectrum, max_shift: float) -> Distances:
+    """Distance of every window to the nearest of the reference, moved, reversed and sign-flipped as suits it best.
 
     Args:
-        spectra: Unit-norm one-sided spectra without bin zero, (bins, n, channels).
-        reference: The same of the reference windows, (bins, m, channels).
+        spectra: Unit-norm one-sided spectra F without bin zero, (bins, n, channels).
+        reference: The same of the reference windows, G, (bins, m, channels).
         max_shift: Largest shift as a share of the window's length.
 
     Returns:
-        Distances (n,) between 0 and 2.
+        Distances (n,) between 0 and the square root of 2.
     """
-    # Twice the critical rate: a copy that lies between two lags still correlates by more than .9.
-    length = 4 * (len(spectra) + 1)
-    lags = min(length // 2, round(max_shift * length))
-    backwards = np.ascontiguousarray(reference.conj().transpose(0, 2, 1))
-    best = np.empty(spectra.shape[1])
-    rows = max(1, _PAIRS_AT_ONCE // reference.shape[1])
-    for start in range(0, len(best), rows):
-        cross = spectra[:, start : start + rows] @ backwards
-        with_zero = np.concatenate([np.zeros_like(cross[:1]), cross])
-        # Over one-sided spectra of unit norm the correlation at lag k is the real part of sum F conj(G) e^{2 pi i k f}.
-        correlation = np.fft.irfft(with_zero, n=length, axis=0) * (length / 2)
-        within = np.concatenate([correlation[: lags + 1], correlation[length - lags :]])
-        best[start : start + rows] = within.max((0, 2))
+    cosine, sine = _waves(len(spectra), max_shift)
+    ours = np.ascontiguousarray(spectra.real), np.ascontiguousarray(spectra.imag)
+    theirs = [np.ascontiguousarray(part.transpose(0, 2, 1)) for part in (reference.real, reference.imag)]
+    best = np.zeros(spectra.shape[1])
+    for row in range(0, spectra.shape[1], _ROWS):
+        for column in range(0, reference.shape[1], _COLUMNS):
+            (real, imaginary), (real_g, imaginary_g) = (
+                [part[:, row : row + _ROWS] for part in ours],
+                [part[..., column : column + _COLUMNS] for part in theirs],
+            )
+            # The correlation at lag k is the sum over f of Re(F conj G) cos(2 pi k f) - Im(F conj G) sin(2 pi k f),
+            # with F G for conj G where the reference is reversed; -k changes the sign of the second term, a flipped
+            # polarity that of both. The best of these is a sum of magnitudes.
+            even, even_g = _transformed(cosine, real @ real_g), _transformed(cosine, imaginary @ imaginary_g)
+            odd, odd_g = _transformed(sine, imaginary @ real_g), _transformed(sine, real @ imaginary_g)
+            forwards = np.abs(even + even_g) + np.abs(odd - odd_g)
+            backwards = np.abs(even - even_g) + np.abs(odd + odd_g)
+            found = np.maximum(forwards.max(0), backwards.max(0)).max(1)
+            best[row : row + _ROWS] = np.maximum(best[row : row + _ROWS], found)
     return np.asarray(np.sqrt(np.maximum(2 - 2 * best, 0.0)))
+
+
+def _waves(bins: int, max_shift: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cosines and sines of every bin at the lags from zero up to the largest: (lags, bins) each."""
+    # Twice the critical rate: a copy that lies between two lags still correlates by more than .9.
+    length = 4 * (bins + 1)
+    lags = np.arange(min(length // 2, round(max_shift * length)) + 1)
+    angle = 2 * np.pi * np.outer(lags, np.arange(1, bins + 1)) / length
+    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+
+
+def _transformed(waves: NDArray[np.float32], products: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(lags, bins) and (bins, n, m) -> (lags, n, m)."""
+    bins, n, m = products.shape
+    return np.asarray((waves @ products.reshape(bins, n * m)).reshape(len(waves), n, m))

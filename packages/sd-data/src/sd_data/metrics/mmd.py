@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from sd_core.plugin import Score
-from sd_data.metrics.comparison import Comparison
-from sd_data.metrics.features import Features
+from sd_core.plugin import Score, Windows
+from sd_data.metrics.comparison import of_all, undefined
+from sd_data.metrics.features import Features, features
 from sd_data.metrics.options import MmdOptions
+
+if TYPE_CHECKING:
+    from sd_core.protocols import Rows, Scorer
 
 Array = NDArray[np.float64]
 
@@ -19,7 +26,7 @@ CLIP = 10.0
 """Standardised features beyond this many deviations count as this many: one artefact decides nothing."""
 
 
-def mmd(options: MmdOptions) -> Comparison:
+def mmd(options: MmdOptions) -> Projected:
     """Unbiased MMD^2 with a mean of five Gaussian kernels (Gretton 2012, equation 3) over EEG features.
 
     Features of a window (EEG.md 3.5): log band powers, Fisher-z correlations, aperiodic exponent,
@@ -28,13 +35,43 @@ def mmd(options: MmdOptions) -> Comparison:
     fewer than two windows a side.
     """
 
-    def compare(real: Features, generated: Features) -> dict[str, float]:
-        if min(len(real.signal), len(generated.signal)) < 2:
-            return {}
-        projected = project(feature_vectors(real), feature_vectors(generated), options.components)
-        return {"mmd": max(0.0, mmd2(*projected))}
+    def prepare(a: Array, b: Array) -> Scorer:
+        values = kernel(np.concatenate([a, b]))
+        n = len(a)
 
-    return Comparison({"mmd": Score("MMD² of features", spatial=True)}, compare)
+        def score(held_out: Rows, made: Rows) -> dict[str, float]:
+            return {"mmd": max(0.0, discrepancy(values, held_out, n + made))}
+
+        return score
+
+    # Half a per cent of the kernel's range; the floor of many windows is an exact tie with the ideal.
+    score = Score("MMD² of features", spatial=True, slack=0.005)
+    return Projected({"mmd": score}, options.components, 2, prepare)
+
+
+@dataclass(frozen=True)
+class Projected:
+    """A metric of two samples of feature vectors, in principal components that the held-out windows determine."""
+
+    scores: Mapping[str, Score]
+    components: int
+    least: int
+    """Windows a side without which it is not defined."""
+    prepare: Callable[[Array, Array], Scorer]
+    """Samples (n, d) and (m, d) -> what scores some of their rows."""
+
+    def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
+        """The numbers that `scores` describes."""
+        return of_all(self.scorer(real, generated, train), real, generated)
+
+    def scorer(self, real: Windows, generated: Windows, train: Windows) -> Scorer:
+        """Projects and measures once, then looks up."""
+        del train
+        if min(len(real), len(generated)) < self.least:
+            return undefined
+        theirs, ours = (feature_vectors(features(windows)) for windows in (real, generated))
+        score = self.prepare(*project(theirs, ours, self.components))
+        return lambda held_out, made: score(held_out, made) if min(len(held_out), len(made)) >= self.least else {}
 
 
 def feature_vectors(found: Features) -> Array:
@@ -50,15 +87,30 @@ def feature_vectors(found: Features) -> Array:
 
 def mmd2(a: Array, b: Array) -> float:
     """Unbiased estimate for samples (n, d) and (m, d)."""
-    n, m = len(a), len(b)
-    squared = cdist(np.concatenate([a, b]), np.concatenate([a, b]), "sqeuclidean")
+    return discrepancy(kernel(np.concatenate([a, b])), np.arange(len(a)), len(a) + np.arange(len(b)))
+
+
+def kernel(x: Array) -> Array:
+    """Mean of Gaussian kernels at `SCALES` between all rows of x (n, d): (n, n)."""
+    squared = cdist(x, x, "sqeuclidean")
     positive = squared[squared > 0]
     if not len(positive):
-        return 0.0
-    width = np.median(positive)
-    kernel = np.mean([np.exp(-squared / (scale * width)) for scale in SCALES], axis=0)
-    within = (kernel[:n, :n].sum() - n) / (n * (n - 1)) + (kernel[n:, n:].sum() - m) / (m * (m - 1))
-    return float(within - 2 * kernel[:n, n:].mean())
+        return np.ones_like(squared)
+    # Every scale is half the next one, so that its kernel is the square of the next one's.
+    power = np.exp(-squared / (SCALES[-1] * np.median(positive)))
+    total = power.copy()
+    for _ in SCALES[1:]:
+        np.square(power, out=power)
+        total += power
+    return np.asarray(total / len(SCALES))
+
+
+def discrepancy(values: Array, first: Rows, second: Rows) -> float:
+    """Unbiased MMD^2 of two disjoint sets of rows of a kernel matrix with a diagonal of ones."""
+    within = 0.0
+    for rows in (first, second):
+        within += (values[np.ix_(rows, rows)].sum() - len(rows)) / (len(rows) * (len(rows) - 1))
+    return float(within - 2 * values[np.ix_(first, second)].mean())
 
 
 def project(reference: Array, other: Array, components: int) -> tuple[Array, Array]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.spatial.distance import cdist
 
 from sd_core.plugin import Score
-from sd_data.metrics.comparison import Comparison
-from sd_data.metrics.features import Features
-from sd_data.metrics.mmd import Array, feature_vectors, project
+from sd_data.metrics.mmd import Array, Projected
 from sd_data.metrics.options import PrdcOptions
 
+if TYPE_CHECKING:
+    from sd_core.protocols import Rows, Scorer
 
-def prdc(options: PrdcOptions) -> Comparison:
+
+def prdc(options: PrdcOptions) -> Projected:
     """Naeem 2020 (equations 2, 3, 6 and 7) on the features of `mmd`, within balls that hold k neighbours (EEG.md 3.7).
 
     Precision: share of generated windows inside a ball of a real one; recall: share of real windows inside a
@@ -22,11 +25,14 @@ def prdc(options: PrdcOptions) -> Comparison:
     coverage, but no recall. Not defined for k + 1 windows a side or fewer.
     """
 
-    def compare(real: Features, generated: Features) -> dict[str, float]:
-        if min(len(real.signal), len(generated.signal)) <= options.neighbours + 1:
-            return {}
-        projected = project(feature_vectors(real), feature_vectors(generated), options.components)
-        return neighbourhoods(*projected, options.neighbours)
+    def prepare(a: Array, b: Array) -> Scorer:
+        theirs, ours, across = cdist(a, a), cdist(b, b), cdist(a, b)
+
+        def score(held_out: Rows, made: Rows) -> dict[str, float]:
+            squares = theirs[np.ix_(held_out, held_out)], ours[np.ix_(made, made)], across[np.ix_(held_out, made)]
+            return _shares(*squares, options.neighbours)
+
+        return score
 
     scores = {
         "prdc": Score("Precision and recall", ideal=1.0, spatial=True),
@@ -35,12 +41,16 @@ def prdc(options: PrdcOptions) -> Comparison:
         "density": Score("Density", ideal=1.0, detail=True, spatial=True),
         "coverage": Score("Coverage", ideal=1.0, detail=True, spatial=True),
     }
-    return Comparison(scores, compare)
+    return Projected(scores, options.components, options.neighbours + 2, prepare)
 
 
 def neighbourhoods(real: Array, generated: Array, k: int) -> dict[str, float]:
     """The numbers for samples (n, d) and (m, d)."""
-    across = cdist(real, generated)
+    return _shares(cdist(real, real), cdist(generated, generated), cdist(real, generated), k)
+
+
+def _shares(real: Array, generated: Array, across: Array, k: int) -> dict[str, float]:
+    """The numbers from distances (n, n), (m, m) and (n, m)."""
     inside_real = across < _radii(real, k)[:, None]
     inside_generated = across < _radii(generated, k)[None, :]
     precision, recall = float(inside_real.any(0).mean()), float(inside_generated.any(1).mean())
@@ -53,6 +63,6 @@ def neighbourhoods(real: Array, generated: Array, k: int) -> dict[str, float]:
     }
 
 
-def _radii(points: Array, k: int) -> Array:
+def _radii(distances: Array, k: int) -> Array:
     """Distance of each point to its k-th neighbour, itself not counted."""
-    return np.asarray(np.partition(cdist(points, points), k, axis=1)[:, k])
+    return np.asarray(np.partition(distances, k, axis=1)[:, k])

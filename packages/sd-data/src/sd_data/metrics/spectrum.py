@@ -1,4 +1,4 @@
-"""Spectra: log-spectral distance, band power, the alpha peak."""
+"""Spectra: log-spectral distance, band power."""
 
 from __future__ import annotations
 
@@ -24,17 +24,6 @@ def band_power(options: NoOptions) -> Comparison:
     return Comparison({"band_power": Score("Band power", "ln"), **parts}, _powers)
 
 
-def alpha_peak(options: NoOptions) -> Comparison:
-    """Wasserstein-1 distances of the posterior alpha peak over windows (EEG.md 3.2, by a straight-line fit)."""
-    del options
-    scores = {
-        "alpha_peak": Score("Alpha peak height", "dB", detail=True),
-        "frequency": Score("Alpha peak frequency", "Hz", detail=True),
-        "exponent": Score("Aperiodic exponent", detail=True),
-    }
-    return Comparison(scores, _alpha)
-
-
 def _spectral(real: Features, generated: Features) -> dict[str, float]:
     difference = generated.decibels.mean(0) - real.decibels.mean(0)
     ranges = {"log_spectral_distance": whole(real.frequency), **bands(real.frequency)}
@@ -48,14 +37,3 @@ def _powers(real: Features, generated: Features) -> dict[str, float]:
         for band in theirs
     }
     return {"band_power": float(np.mean(list(parts.values()))), **parts} if parts else {}
-
-
-def _alpha(real: Features, generated: Features) -> dict[str, float]:
-    theirs, ours = real.alpha, generated.alpha
-    if theirs is None or ours is None:
-        return {}
-    return {
-        "alpha_peak": wasserstein(theirs.height, ours.height),
-        "frequency": wasserstein(theirs.frequency, ours.frequency),
-        "exponent": wasserstein(theirs.exponent, ours.exponent),
-    }
