@@ -7,6 +7,7 @@ from sd_core.protocols import Metric
 from sd_core.testing.metric import MetricContract
 from sd_data.metrics import (
     amplitude,
+    aperiodic,
     c2st,
     coherence,
     correlation,
@@ -18,7 +19,14 @@ from sd_data.metrics import (
     space,
     spectrum,
 )
-from sd_data.metrics.options import C2stOptions, FrechetOptions, MemorisationOptions, MmdOptions, PrdcOptions
+from sd_data.metrics.options import (
+    C2stOptions,
+    FrechetOptions,
+    MemorisationOptions,
+    MmdOptions,
+    ParametrisationOptions,
+    PrdcOptions,
+)
 
 
 class TestLogSpectralDistance(MetricContract):
@@ -35,7 +43,14 @@ class TestAlphaPeak(MetricContract):
     separates = False
 
     def metric(self) -> Metric:
-        return spectrum.alpha_peak(NoOptions())
+        return aperiodic.alpha_peak(ParametrisationOptions())
+
+
+class TestAperiodic(MetricContract):
+    separates = False
+
+    def metric(self) -> Metric:
+        return aperiodic.aperiodic(ParametrisationOptions())
 
 
 class TestKurtosis(MetricContract):

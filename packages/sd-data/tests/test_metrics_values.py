@@ -18,7 +18,7 @@ from sd_data.metrics.features import _FEATURES, features
 from sd_data.metrics.mmd import mmd, mmd2
 from sd_data.metrics.options import MmdOptions
 from sd_data.metrics.space import CovarianceDistance, eigenspace, referenced
-from sd_data.metrics.spectrum import alpha_peak, band_power, log_spectral_distance
+from sd_data.metrics.spectrum import band_power, log_spectral_distance
 
 NO = NoOptions()
 TRAIN = toy_windows(3)
@@ -45,7 +45,7 @@ def test_a_gain_of_one_and_a_half(make: Any, expected: float) -> None:
     assert next(iter(values.values())) == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("make", [kurtosis, autocorrelation, correlation, alpha_peak])
+@pytest.mark.parametrize("make", [kurtosis, autocorrelation, correlation])
 def test_what_does_not_see_a_gain(make: Any) -> None:
     windows = toy_windows(1)
     values = make(NO)(windows, scaled(windows, 1.5), TRAIN)

@@ -17,6 +17,7 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "metrics": (
             "log_spectral_distance",
             "band_power",
+            "aperiodic",
             "alpha_peak",
             "coherence",
             "topography",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ _ROWS_AT_ONCE = 64
 
 def usefulness(options: EegnetOptions) -> Usefulness:
     """TSTR, TRTS, TRTR and augmentation gain by EEGNet."""
-    return Usefulness(EegnetReader(options), "EEGNet")
+    return Usefulness(EegnetReader(options), "EEGNet", slow=True)
 
 
 class EegnetReader:
@@ -120,8 +121,8 @@ class _Taught:
 
 def _network(n_channels: int, n_classes: int, view: _View, filters: int) -> nn.Module:
     """EEGNet with a first kernel of half a second (Lawhern 2018, table 2)."""
-    from braindecode import models  # seconds to import, and only conditional models are read by it
-
+    # Here, since the import takes seconds and only conditional models are judged by it.
+    models = import_module("braindecode.models")
     # Of braindecode 1.0 on it is called EEGNet; before, EEGNetv4.
     eegnet = getattr(models, "EEGNet", None) or models.EEGNetv4
     network: nn.Module = eegnet(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sd_core.plugin import Score, Windows
+from sd_data.metrics.comparison import of_all
 from sd_data.metrics.logistic import LogisticReader
 from sd_data.metrics.options import LabelConsistencyOptions
-from sd_data.metrics.readers import LABELS, accuracy, labelled
+from sd_data.metrics.readers import LABELS, labelled, read
+
+if TYPE_CHECKING:
+    from sd_core.protocols import Rows, Scorer
 
 CHANCE = 0.6
 """Below this balanced accuracy, of two equally likely labels, nobody could say that they are there."""
@@ -31,13 +36,22 @@ class LabelConsistency:
 
     def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
         """The accuracy of every label that both the training and the generated windows carry."""
+        return of_all(self.scorer(real, generated, train), real, generated)
+
+    def scorer(self, real: Windows, generated: Windows, train: Windows) -> Scorer:
+        """The classifier reads all windows once; which labels can be read is decided on all held-out ones."""
         reader = LogisticReader(self.options.inverse_regularisation)
-        found = {}
+        answers = {}
         for column in LABELS:
             learned, held_out, asked = (labelled(windows, column) for windows in (train, real, generated))
-            if min(len(examples.classes) for examples in (learned, held_out, asked)) < 2:
-                continue
-            taught = reader.teach([learned], unit=1.0, seed=0)
-            if accuracy(taught, held_out) >= CHANCE:
-                found[column] = accuracy(taught, asked)
-        return found
+            if min(len(examples.classes) for examples in (learned, held_out, asked)) > 1:
+                taught = reader.teach([learned], unit=1.0, seed=0)
+                if read(taught, held_out).accuracy() >= CHANCE:
+                    answers[column] = read(taught, asked)
+
+        def score(held_out: Rows, made: Rows) -> dict[str, float]:
+            del held_out
+            some = {column: said.of(made) for column, said in answers.items()}
+            return {column: said.accuracy() for column, said in some.items() if said.several}
+
+        return score

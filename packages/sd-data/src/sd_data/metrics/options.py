@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from sd_core.plugin import Options
+
+
+class ParametrisationOptions(Options):
+    """`[evaluation.extras.aperiodic]`, `[evaluation.extras.alpha_peak]`."""
+
+    fit: Literal["fast", "specparam"] = "fast"
+    """How spectra are parametrised: "specparam" is the library itself, two thousand times slower (`sd-data[eval]`)."""
 
 
 class MmdOptions(Options):

@@ -51,14 +51,21 @@ class Examples:
         return self._chosen([place for place, row in enumerate(self.rows) if people[row] not in known])
 
     def _chosen(self, places: Sequence[int]) -> Examples:
-        rows, labels, keys = ([values[place] for place in places] for values in (self.rows, self.labels, self.keys))
-        return Examples(self.windows, tuple(rows), tuple(labels), tuple(keys))
+        return Examples(
+            self.windows,
+            tuple(self.rows[place] for place in places),
+            tuple(self.labels[place] for place in places),
+            tuple(self.keys[place] for place in places),
+        )
 
 
 class Taught(Protocol):
     """A reader after its lesson."""
 
-    classes: tuple[str, ...]
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What it tells apart."""
+        ...
 
     def __call__(self, windows: Windows, rows: Sequence[int]) -> Array:
         """Probabilities of the classes for these windows: (len(rows), classes)."""
@@ -68,8 +75,10 @@ class Taught(Protocol):
 class Reader(Protocol):
     """A classifier of windows that can be taught anew."""
 
-    seeds: int
-    """Lessons whose mean is taken; 1 for readers that need no chance."""
+    @property
+    def seeds(self) -> int:
+        """Lessons whose mean is taken; 1 for readers that need no chance."""
+        ...
 
     def can_read(self, info: SignalInfo) -> bool:
         """Whether windows of this geometry are long enough for it."""
@@ -103,17 +112,46 @@ def persons(windows: Windows) -> list[tuple[Any, Any]]:
     return list(zip(windows.columns.get("corpus", [None] * len(subjects)), subjects, strict=True))
 
 
-def accuracy(taught: Taught, examples: Examples) -> float:
-    """Balanced accuracy: the mean over classes of the share that is recognised."""
-    guesses = np.asarray(taught.classes)[taught(examples.windows, examples.rows).argmax(1)]
-    return float(np.mean([(guesses[np.asarray(examples.labels) == name] == name).mean() for name in examples.classes]))
+@dataclass(frozen=True)
+class Answers:
+    """What a reader says of examples, beside what is true."""
+
+    rows: NDArray[np.int64]
+    """Of the windows: (n,)."""
+    labels: NDArray[np.str_]
+    """What is true: (n,)."""
+    probabilities: Array
+    """(n, classes)."""
+    classes: tuple[str, ...]
+
+    def of(self, rows: NDArray[np.int64]) -> Answers:
+        """Those about some of the windows."""
+        kept = np.isin(self.rows, rows)
+        return Answers(self.rows[kept], self.labels[kept], self.probabilities[kept], self.classes)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one label to tell apart."""
+        return len(set(self.labels)) > 1
+
+    def accuracy(self) -> float:
+        """Balanced: the mean over labels of the share that is recognised."""
+        guesses = np.asarray(self.classes)[self.probabilities.argmax(1)]
+        return float(np.mean([(guesses[self.labels == name] == name).mean() for name in set(self.labels)]))
+
+    def area(self) -> float:
+        """Area under the ROC curve; of more than two classes, the mean of each against the others."""
+        there = [(place, name) for place, name in enumerate(self.classes) if name in set(self.labels)]
+        areas = [roc_auc_score(self.labels == name, self.probabilities[:, place]) for place, name in there]
+        return float(np.mean(areas)) if areas else 0.5
 
 
-def area(taught: Taught, examples: Examples) -> float:
-    """Area under the ROC curve; of more than two classes, the mean of each against the others."""
-    probabilities, labels = taught(examples.windows, examples.rows), np.asarray(examples.labels)
-    asked = [place for place, name in enumerate(taught.classes) if name in set(examples.labels)]
-    return float(np.mean([roc_auc_score(labels == taught.classes[at], probabilities[:, at]) for at in asked] or [0.5]))
+def read(taught: Taught, examples: Examples) -> Answers:
+    """Ask a reader about examples."""
+    said = taught(examples.windows, examples.rows) if len(examples) else np.zeros((0, len(taught.classes)))
+    return Answers(
+        np.asarray(examples.rows, dtype=np.int64), np.asarray(examples.labels, dtype=np.str_), said, taught.classes
+    )
 
 
 _CONTENTS: dict[int, tuple[bytes, ...]] = {}

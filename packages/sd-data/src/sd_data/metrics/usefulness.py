@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sd_core.plugin import Score, Windows
+from sd_data.metrics.comparison import of_all
 from sd_data.metrics.features import features
 from sd_data.metrics.logistic import LogisticReader
 from sd_data.metrics.options import UsefulnessOptions
-from sd_data.metrics.readers import LABELS, Examples, Reader, Taught, accuracy, area, labelled
+from sd_data.metrics.readers import LABELS, Answers, Examples, Reader, Taught, labelled, read
+
+if TYPE_CHECKING:
+    from sd_core.protocols import Rows, Scorer
 
 _MOST_KEPT = 32
 """Lessons remembered: those of the training windows come up again with every candidate."""
@@ -34,8 +40,9 @@ class Usefulness:
     A label has no score where training, generated or held-out windows know one value of it only.
     """
 
-    def __init__(self, reader: Reader, title: str = "") -> None:
+    def __init__(self, reader: Reader, title: str = "", *, slow: bool = False) -> None:
         self.reader = reader
+        self.slow = slow
         self._lessons: dict[object, Taught] = {}
         self.scores: Mapping[str, Score] = {
             key: score for column in LABELS for key, score in _rows(column, title, spread=reader.seeds > 1).items()
@@ -43,31 +50,44 @@ class Usefulness:
 
     def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
         """The numbers of every label that has at least two values on each side."""
-        found: dict[str, float] = {}
-        for column in LABELS:
-            known, made, held_out = (labelled(windows, column) for windows in (train, generated, real))
-            held_out = held_out.strangers_to(train)
-            if min(len(examples.classes) for examples in (known, made, held_out)) < 2:
-                continue
-            if self.reader.can_read(real.info):
-                unit = float(np.median(features(train).deviation))
-                runs = [self._run(known, made, held_out, unit, seed) for seed in range(self.reader.seeds)]
-                found |= {f"{key}{column}": value for key, value in _summary(runs).items()}
-        return found
+        return of_all(self.scorer(real, generated, train), real, generated)
 
-    def _run(self, known: Examples, made: Examples, held_out: Examples, unit: float, seed: int) -> dict[str, float]:
-        """One seed: key without the column -> value."""
-        fresh = made.without(known)
-        alone, synthetic = (self._lesson([source], unit, seed) for source in (known, made))
-        both = self._lesson([known, fresh] if len(fresh.classes) > 1 else [known], unit, seed)
-        trtr = accuracy(alone, held_out)
-        found = {
-            "": accuracy(synthetic, held_out),
-            "auc_": area(synthetic, held_out),
-            "trtr_": trtr,
-            "gain_": accuracy(both, held_out) - trtr,
+    def scorer(self, real: Windows, generated: Windows, train: Windows) -> Scorer:
+        """Teaches once with all windows; some windows are then tested.
+
+        So an interval is about whom is tested, not about teaching again: that is what the spread over seeds is for.
+        """
+        runs = {
+            column: runs
+            for column in LABELS
+            if (runs := self._runs(*(labelled(windows, column) for windows in (train, generated, real))))
         }
-        return found | ({"trts_": accuracy(alone, fresh)} if len(fresh.classes) > 1 else {})
+        return lambda held_out, made: {
+            f"{key}{column}": value
+            for column, seeds in runs.items()
+            for key, value in _summary([run(held_out, made) for run in seeds]).items()
+        }
+
+    def _runs(self, known: Examples, made: Examples, held_out: Examples) -> list[_Run]:
+        """One for each seed; none where a side knows fewer than two classes or windows are too short."""
+        held_out = held_out.strangers_to(known.windows)
+        if min(len(examples.classes) for examples in (known, made, held_out)) < 2:
+            return []
+        if not self.reader.can_read(known.windows.info):
+            return []
+        unit = float(np.median(features(known.windows).deviation))
+        return [self._run(known, made, held_out, unit, seed) for seed in range(self.reader.seeds)]
+
+    def _run(self, known: Examples, made: Examples, held_out: Examples, unit: float, seed: int) -> _Run:
+        fresh = made.without(known)
+        both = [known, fresh] if len(fresh.classes) > 1 else [known]
+        alone = self._lesson([known], unit, seed)
+        return _Run(
+            tstr=read(self._lesson([made], unit, seed), held_out),
+            trtr=read(alone, held_out),
+            augmented=read(self._lesson(both, unit, seed), held_out),
+            trts=read(alone, fresh),
+        )
 
     def _lesson(self, sources: Sequence[Examples], unit: float, seed: int) -> Taught:
         """A reader taught by these examples, the same one when they come again."""
@@ -77,6 +97,26 @@ class Usefulness:
                 del self._lessons[next(iter(self._lessons))]
             self._lessons[key] = self.reader.teach(sources, unit, seed)
         return self._lessons[key]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What readers of one seed said of the windows that they were tested on."""
+
+    tstr: Answers
+    trtr: Answers
+    augmented: Answers
+    trts: Answers
+
+    def __call__(self, held_out: Rows, made: Rows) -> dict[str, float]:
+        """Key without the column -> the score of these windows; nothing where they have fewer than two classes."""
+        tstr, trtr, augmented = (answers.of(held_out) for answers in (self.tstr, self.trtr, self.augmented))
+        trts = self.trts.of(made)
+        found = {"trts_": trts.accuracy()} if trts.several else {}
+        if tstr.several:
+            found |= {"": tstr.accuracy(), "auc_": tstr.area(), "trtr_": trtr.accuracy()}
+            found["gain_"] = augmented.accuracy() - trtr.accuracy()
+        return found
 
 
 def usefulness(options: UsefulnessOptions) -> Usefulness:
@@ -109,5 +149,6 @@ def _summary(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     found = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
     if len(runs) > 1:
         for key, name in (("", "spread_"), ("gain_", "gain_spread_")):
-            found[name] = float(np.std([run[key] for run in runs], ddof=1))
+            if key in found:
+                found[name] = float(np.std([run[key] for run in runs], ddof=1))
     return found
