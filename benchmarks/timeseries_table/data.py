@@ -49,7 +49,8 @@ def table(path: Path) -> Series:
     """All stride-1 windows of a csv of numbers, a column `date` left out, min-max per column over all rows.
 
     Raises:
-        SdError: the file is not there, holds something else than numbers, or is shorter than a window.
+        SdError: the file is not there, holds something else than numbers or a constant column, or is shorter than
+            a window.
     """
     if not path.is_file():
         raise SdError(f"there is no table at '{path}'; name the folder with --tables or SIGNAL_DIFFUSION_DATA")
@@ -63,6 +64,8 @@ def table(path: Path) -> Series:
     if len(values) < LENGTH:
         raise SdError(f"'{path}' has {len(values)} rows, fewer than the {LENGTH} of a window")
     low, high = values.min(0), values.max(0)
+    if constant := [names[column] for column, span in zip(kept, high - low, strict=True) if not span]:
+        raise SdError(f"the column '{constant[0]}' of '{path}' is constant and cannot be scaled to [0, 1]; remove it")
     scaled = np.asarray((values - low) / (high - low), dtype=np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(scaled, LENGTH, axis=0).transpose(0, 2, 1)
     return Series(windows, tuple(names[column] for column in kept), reach=LENGTH)

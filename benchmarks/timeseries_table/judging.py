@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,4 +67,4 @@ def _replace(file: Path, text: str) -> None:
     """Write a file whole or not at all."""
     partial = file.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)
+    partial.replace(file)

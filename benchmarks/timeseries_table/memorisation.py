@@ -39,7 +39,10 @@ def memorisation(train: Series, generated: Array) -> dict[str, float]:
 
 
 def nearest(rows: Array, others: Array, excluded: int = 0) -> NDArray[np.float64]:
-    """Distance of every row to the nearest other one, numbers that differ by less than `excluded` left out."""
+    """Distance of every row to the nearest other one, numbers that differ by less than `excluded` left out.
+
+    Infinite where none is left.
+    """
     squares = np.einsum("nd,nd->n", others, others)
     found = np.empty(len(rows))
     for start in range(0, len(rows), _ROWS):
@@ -48,8 +51,9 @@ def nearest(rows: Array, others: Array, excluded: int = 0) -> NDArray[np.float64
         if excluded:
             apart = np.abs(np.arange(start, start + len(part))[:, None] - np.arange(len(others)))
             distance[apart < excluded] = np.inf
-        closest = others[distance.argmin(1)].astype(np.float64)
-        found[start : start + len(part)] = np.sqrt(np.square(part - closest).sum(1))
+        choice = distance.argmin(1)
+        exact = np.sqrt(np.square(part - others[choice].astype(np.float64)).sum(1))
+        found[start : start + len(part)] = np.where(np.isinf(distance.min(1)), np.inf, exact)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -14,13 +13,12 @@ from benchmarks.timeseries_table.scores import MEASURES, REPEATS, mean_and_inter
 TITLES = {"sines": "Sines", "stocks": "Stocks", "etth": "ETTh"}
 
 
-def page(results: Mapping[str, Result], command: str, minutes: Mapping[str, float]) -> str:
+def page(results: Mapping[str, Result], command: str) -> str:
     """Markdown of the sets that are done.
 
     Args:
         results: By set.
         command: What was typed.
-        minutes: Training time by set.
     """
     parts = [
         "# External time-series table",
@@ -30,7 +28,7 @@ def page(results: Mapping[str, Result], command: str, minutes: Mapping[str, floa
         "Published numbers are quoted, not measured again.",
         *(_table([f"{name.capitalize()} score", *_titles(results)], _scores(name, results)) for name in MEASURES),
         _table(["Memorisation", *_titles(results)], _memorisation(results)),
-        _table(["Made by", *_titles(results)], _origin(results, minutes)),
+        _table(["Made by", *_titles(results)], _origin(results)),
         _verdict(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -56,11 +54,12 @@ def _memorisation(results: Mapping[str, Result]) -> Iterator[list[str]]:
         yield [title, *(f"{result.memorisation[key]:.3f}" for result in results.values())]
 
 
-def _origin(results: Mapping[str, Result], minutes: Mapping[str, float]) -> Iterator[list[str]]:
+def _origin(results: Mapping[str, Result]) -> Iterator[list[str]]:
     yield ["windows trained on, and drawn", *(f"{result.windows:,}" for result in results.values())]
     yield ["parameters", *(f"{result.provenance['parameters']:,}" for result in results.values())]
     yield ["steps", *(f"{result.provenance['step']:,}" for result in results.values())]
-    yield ["training, minutes", *(f"{minutes[name]:.1f}" for name in results)]
+    yield ["batch", *(str(result.provenance["batch_of_training"]) for result in results.values())]
+    yield ["training, minutes", *(f"{result.provenance['minutes_of_training']:.1f}" for result in results.values())]
     sampling = (result.provenance for result in results.values())
     yield ["sampler", *(f"{each['sampler']} {each['denoising_steps']}, EMA {each['ema']}" for each in sampling)]
     yield ["seed of the noise", *(str(result.provenance["seed"]) for result in results.values())]
@@ -87,8 +86,3 @@ def _interval(values: list[float]) -> str:
 def _table(head: list[str], rows: Iterator[list[str]]) -> str:
     line = "|{}|".format("---|" + "---:|" * (len(head) - 1)).replace("||", "|")
     return "\n".join([f"| {' | '.join(head)} |", line, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def training_minutes(timing: str) -> float:
-    """Minutes that a run's `timing.jsonl` adds up to."""
-    return sum(json.loads(line).get("seconds", 0.0) for line in timing.splitlines()) / 60

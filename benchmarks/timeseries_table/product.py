@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sd_core.config.read import read_run
 from sd_core.registry import discover
-from sd_core.run.checkpoint import checkpoints
+from sd_core.run.checkpoint import MANIFEST, checkpoints
 from sd_core.run.console import counting
 from sd_core.run.sample import generate, load_run, provenance
 from sd_core.run.train import train
@@ -47,13 +47,29 @@ def train_set(windows: Path, folder: Path, overrides: Sequence[str]) -> None:
 def draw(folder: Path, count: int, overrides: Sequence[str], kept: Path) -> Drawn:
     """Draw `count` windows of a run, or read them from the folder `kept`, if the same ones were drawn before."""
     loaded = load_run(folder, [each for each in overrides if each.startswith("inference.")])
-    origin = {**provenance(loaded, count, None), "run": str(folder.name)}
-    parameters = sum(each.numel() for each in loaded.assembly.network.parameters())
-    origin |= {"parameters": parameters, "extras": loaded.run.config.inference.extras}
+    weights = hashlib.sha256((loaded.checkpoint / MANIFEST).read_bytes()).hexdigest()
+    extras = loaded.run.config.inference.extras
+    origin = {**provenance(loaded, count, None), "extras": extras, "weights": weights}
     digest = hashlib.sha256(json.dumps(origin, sort_keys=True, default=str).encode()).hexdigest()[:8]
     path = kept / f"drawn-{digest}.npy"
     if not path.is_file():
         with counting("drawing windows", count) as tick:
             signal = generate(loaded, count, tick=tick).signal
         np.save(path, signal)
+    batch = loaded.run.config.dataset.batch_size
+    origin |= {
+        "parameters": sum(each.numel() for each in loaded.assembly.network.parameters()),
+        "batch_of_training": batch,
+        "minutes_of_training": training_minutes(folder / "timing.jsonl", batch),
+    }
     return Drawn(np.load(path).transpose(0, 2, 1), origin, digest)
+
+
+def training_minutes(timing: Path, batch: int) -> float:
+    """Minutes of training steps, without what lay between an interruption and its resume."""
+    minutes, step = 0.0, 0
+    for line in timing.read_text(encoding="utf-8").splitlines():
+        logged = json.loads(line)
+        minutes += (logged["step"] - step) * batch / logged["samples_per_s"] / 60
+        step = logged["step"]
+    return minutes

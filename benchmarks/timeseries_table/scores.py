@@ -7,7 +7,7 @@ correlational score and for the repeats.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -73,10 +73,16 @@ def correlational(real: Array, generated: Array, seeds: list[int]) -> list[float
     Each repeat takes a fifth of either side, drawn with replacement, as the published code does; with all windows
     there would be nothing to repeat.
     """
-    return [_correlation_distance(*(_fifth(side, rng) for side in (real, generated))) for rng in _generators(seeds)]
+    return [correlation_distance(*(_fifth(side, rng) for side in (real, generated))) for rng in _generators(seeds)]
 
 
-MEASURES: Mapping[str, Measure] = {
+def correlation_distance(real: Array, generated: Array) -> float:
+    """The same of all windows given: 0 for identical ones."""
+    ours, theirs = (np.corrcoef(side.reshape(-1, side.shape[2]).astype(np.float64).T) for side in (real, generated))
+    return float(np.abs(np.tril(ours - theirs)).sum() / 10)
+
+
+MEASURES: dict[str, Measure] = {
     "discriminative": discriminative,
     "correlational": correlational,
     "predictive": predictive,
@@ -95,11 +101,6 @@ def _generators(seeds: list[int]) -> list[np.random.Generator]:
 
 def _fifth(windows: Array, rng: np.random.Generator) -> Array:
     return windows[rng.integers(len(windows), size=max(2, len(windows) // REPEATS))]
-
-
-def _correlation_distance(real: Array, generated: Array) -> float:
-    ours, theirs = (np.corrcoef(side.reshape(-1, side.shape[2]).astype(np.float64).T) for side in (real, generated))
-    return float(np.abs(np.tril(ours - theirs)).sum() / 10)
 
 
 def _tensor(windows: Array) -> Tensor:

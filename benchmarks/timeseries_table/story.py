@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.timeseries_table.data import read, series, tables_folder, write
 from benchmarks.timeseries_table.judging import Result, judge
 from benchmarks.timeseries_table.page import page as text_of
-from benchmarks.timeseries_table.page import training_minutes
 from benchmarks.timeseries_table.product import draw, train_set
 
 
@@ -35,13 +35,10 @@ def make_table(
         SdError: a table is missing or malformed, or the config is not one that trains.
     """
     results: dict[str, Result] = {}
-    minutes: dict[str, float] = {}
     page.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
-        run = folder / name / "run"
         results[name] = make_set(name, folder / name, overrides, tables or tables_folder())
-        minutes[name] = training_minutes((run / "timing.jsonl").read_text(encoding="utf-8"))
-        page.write_text(text_of(results, command, minutes), encoding="utf-8")
+        page.write_text(text_of(results, command), encoding="utf-8")
 
 
 def make_set(name: str, folder: Path, overrides: Sequence[str], tables: Path) -> Result:
@@ -53,4 +50,4 @@ def make_set(name: str, folder: Path, overrides: Sequence[str], tables: Path) ->
     train_set(windows, run, overrides)
     # judged against what the network saw, not against what was meant to be written
     seen = read(windows)
-    return judge(type(content)(seen, content.features, content.reach), draw(run, len(seen), overrides, folder), folder)
+    return judge(replace(content, windows=seen), draw(run, len(seen), overrides, folder), folder)
