@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sd_core.plugin import Score, Windows
 from sd_data.metrics.comparison import of_all
+from sd_data.metrics.neighbours import Neighbour, align
 from sd_data.metrics.options import MemorisationOptions
 
 if TYPE_CHECKING:
@@ -35,20 +36,6 @@ class _Reference:
     spectra: Spectrum
     distances: Distances
     """Of the held-out windows to the training windows."""
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A generated window and the training window that it is nearest to."""
-
-    generated: int
-    """Row of the generated window."""
-    train: int
-    """Row of the training window."""
-    ratio: float
-    """Their distance over the median of held-out windows: 1 is usual for real people, 0 a copy."""
-    shift_s: float
-    """How far the training window must be moved to look like the generated one, in seconds."""
 
 
 class Memorisation:
@@ -81,6 +68,19 @@ class Memorisation:
         spectra = self._spectra(generated, known.whitening)
         ours = known.distances if generated is real else nearest(spectra, known.spectra, self._shifts(generated))
         return lambda held_out, made: _ratios(known.distances[held_out], ours[made])
+
+    def closest(self, real: Windows, generated: Windows, train: Windows, most: int) -> list[Neighbour]:
+        """The generated windows that look most like a training window, the nearest first, `most` at most."""
+        known, shifts = self._against(real, train), self._shifts(generated)
+        spectra = self._spectra(generated, known.whitening)
+        distances = nearest(spectra, known.spectra, shifts)
+        median = max(float(np.median(known.distances)), 1e-9)
+        found = []
+        for row in np.argsort(distances, kind="stable")[:most].tolist():
+            there = int(nearest(known.spectra, spectra[:, [row]], shifts).argmin())
+            alignment = align(spectra[:, row], known.spectra[:, there], shifts)
+            found.append(Neighbour(row, there, float(distances[row]) / median, alignment))
+        return found
 
     def _against(self, real: Windows, train: Windows) -> _Reference:
         """The training windows prepared; kept between calls, since every candidate meets the same ones."""
@@ -118,16 +118,6 @@ class Memorisation:
             norm = np.sqrt((np.abs(spectrum) ** 2).sum((1, 2), keepdims=True))
             rows.append((spectrum / np.maximum(norm, 1e-12)).astype(np.complex64))
         return np.ascontiguousarray(np.concatenate(rows).transpose(2, 0, 1))
-
-
-def _lag(one: Spectrum, other: Spectrum, max_shift: float) -> float:
-    """Shift of `other` at which it looks most like `one`, both (bins, channels), as a share of the window."""
-    length = 4 * (len(one) + 1)
-    lags = min(length // 2, round(max_shift * length))
-    correlation = np.fft.irfft(np.concatenate([[0], (one * other.conj()).sum(1)]), n=length)
-    within = np.concatenate([np.arange(lags + 1), np.arange(length - lags, length)])
-    best = int(within[correlation[within].argmax()])
-    return (best if best <= lags else best - length) / length
 
 
 def _ratios(theirs: Distances, ours: Distances) -> dict[str, float]:
