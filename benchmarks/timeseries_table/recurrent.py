@@ -38,25 +38,35 @@ class Readers(nn.Module):
         self.features, self.hidden = features, hidden
         self.gates = glorot(features + hidden, 2 * hidden)
         self.candidate = glorot(features + hidden, hidden)
-        self.gate_bias = nn.Parameter(torch.ones(count, 1, 2 * hidden))
-        self.candidate_bias = nn.Parameter(torch.zeros(count, 1, hidden))
+        self.gate_bias = nn.Parameter(torch.ones(2 * count * hidden))
+        self.candidate_bias = nn.Parameter(torch.zeros(count * hidden))
         self.out = glorot(hidden, 1)
-        self.out_bias = nn.Parameter(torch.zeros(count, 1, 1))
+        self.out_bias = nn.Parameter(torch.zeros(count))
 
     def forward(self, x: Tensor) -> Tensor:
         """From x (networks, B, steps, features) -> (networks, steps, B)."""
         count, rows, steps, _ = x.shape
-        flat = x.transpose(1, 2).reshape(count, steps * rows, self.features)
-        gates_x = torch.baddbmm(self.gate_bias, flat, self.gates[:, : self.features])
-        candidate_x = torch.baddbmm(self.candidate_bias, flat, self.candidate[:, : self.features])
-        gates_h, candidate_h = self.gates[:, self.features :], self.candidate[:, self.features :]
-        state, states = x.new_zeros(count, rows, self.hidden), []
-        for gate, candidate in zip(gates_x.split(rows, 1), candidate_x.split(rows, 1), strict=True):
-            reset, update = torch.sigmoid(torch.baddbmm(gate, state, gates_h)).chunk(2, -1)
-            state = torch.lerp(torch.tanh(torch.baddbmm(candidate, reset * state, candidate_h)), state, update)
+        flat = x.permute(2, 1, 0, 3).reshape(steps * rows, count * self.features)
+        halves = [self._spread(half) for half in self.gates.chunk(2, -1)]
+        gates, gates_of_state = (torch.cat(parts, 1) for parts in zip(*halves, strict=True))
+        candidate, candidate_of_state = self._spread(self.candidate)
+        gates_x = torch.addmm(self.gate_bias, flat, gates).split(rows)
+        candidate_x = torch.addmm(self.candidate_bias, flat, candidate).split(rows)
+        state, states = x.new_zeros(rows, count * self.hidden), []
+        for gate_x, new_x in zip(gates_x, candidate_x, strict=True):
+            reset, update = torch.sigmoid(torch.addmm(gate_x, state, gates_of_state)).chunk(2, 1)
+            state = torch.lerp(torch.tanh(torch.addmm(new_x, reset * state, candidate_of_state)), state, update)
             states.append(state)
-        read = torch.baddbmm(self.out_bias, torch.cat(states, 1), self.out)
-        return read.view(count, steps, rows)
+        read = torch.stack(states).view(steps, rows, count, self.hidden) * self.out[..., 0]
+        return (read.sum(-1) + self.out_bias).permute(2, 0, 1)
+
+    def _spread(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
+        """Kernels (networks, features + hidden, units) -> one matrix for all inputs side by side, one for all states.
+
+        They are zero off the blocks of the networks: one product of tiny matrices costs as much as five do.
+        """
+        of_input, of_state = kernels.split([self.features, self.hidden], 1)
+        return torch.block_diag(*of_input), torch.block_diag(*of_state)
 
 
 def fit(network: nn.Module, loss: Callable[[], Tensor], iterations: int) -> None:
