@@ -34,6 +34,7 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "usefulness",
             "usefulness_eegnet",
             "label_consistency",
+            "age",
             "memorisation",
         ),
         "exporters": ("fif", "edf", "bids"),

@@ -103,6 +103,9 @@ def sd_metrics() -> list[Component]:
             needs=("sklearn",),
         ),
         _metric(
+            "age", "Age read from generated windows and taught by them", "age:Age", "AgeOptions", needs=("sklearn",)
+        ),
+        _metric(
             "memorisation",
             "Distance to the nearest training window, beside held-out windows",
             "memorisation:Memorisation",
