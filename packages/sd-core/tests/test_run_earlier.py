@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sd_core.config.read import Run, read_run
 from sd_core.errors import SdError
-from sd_core.run.evaluate import _counted, _networks
+from sd_core.run.referring import counted, networks_of
 from sd_core.run.sample import generate, load_run, provenance
 from sd_core.run.train import train
 from sd_core.testing.toys import toy_config, toy_registry, write_toy_windows
@@ -54,9 +54,9 @@ def test_scales_lie_on_the_line_through_both_models(folder: Path) -> None:
     assert away > 1.5 * np.abs(drawn(run) - drawn(before)).mean()
 
 
-def test_a_smaller_model_will_do_and_both_networks_are_counted(folder: Path) -> None:
+def test_a_smaller_model_will_do_and_both_networks_arecounted(folder: Path) -> None:
     loaded = load_run(folder / "run", guided(folder / "small", 2.0), registry=REGISTRY)
-    with _counted(_networks(loaded)) as rows:
+    with counted(networks_of(loaded)) as rows:
         generate(loaded, 3)
     assert rows[0] == 3 * 2 * 3, "two steps of Heun evaluate three velocities, each in two networks"
     assert provenance(loaded, 3, None)["guidance_checkpoint"] == str(folder / "small")

@@ -8,6 +8,7 @@ import click
 
 from sd_core.cli.begin import begin
 from sd_core.cli.errors import one_sentence
+from sd_core.cli.evaluate import take_best
 from sd_core.errors import SdError
 
 WINDOWS = 64
@@ -21,6 +22,7 @@ TO = "Format: npz (replaces its archive of an earlier drawing), dataset (needs a
 @click.option("--to", "exporter", default="npz", show_default=True, help=TO)
 @click.option("-o", "--output-dir", type=click.Path(path_type=Path), help="Where files go; default RUN/samples/NAME.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of inference.seed.")
+@click.option("--best", is_flag=True, help="Take RUN/best.toml, what `sd-evaluate --sweep RUN` found; --set wins.")
 @click.option("--class", "class_", metavar="NAME|INDEX", help="The class of all windows.")
 @click.option("--caption", metavar="TEXT", help='The caption of all windows; "" asks for no condition.')
 @click.option("--gender", metavar="F|M", help="Of all windows; so are --health and --age.")
@@ -36,6 +38,7 @@ def main(
     exporter: str,
     output_dir: Path | None,
     seed: int | None,
+    best: bool,
     conditions: Path | None,
     overrides: tuple[str, ...],
     **labels: str | None,
@@ -67,6 +70,8 @@ def main(
     given = _given(labels, conditions)
     count = _count(count, conditions, len(given))
 
+    if best:
+        source, overrides = take_best(source, overrides)
     folder = output_dir or run_dir_of(source) / "samples" / exporter
     refuse_unwritable(folder)
     if hasattr(write, "check"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from sd_core.errors import SdError
 from sd_core.judging.gather import offered_metrics
@@ -64,6 +65,21 @@ def floor_of(metric: Metric, real: Windows, train: Windows) -> Windows:
     """What stands for generated windows at the floor: training windows; for guards the held-out ones themselves."""
     guards = all(score.alarm is not None for score in metric.scores.values() if not score.detail)
     return real if guards else train
+
+
+def described(metrics: Mapping[str, Metric]) -> dict[str, dict[str, Any]]:
+    """How to read the headline scores: title, unit, ideal and alarm, by the names that metrics.json has for them."""
+    return {
+        name if key == name else f"{name}.{key}": {
+            "title": score.title,
+            "unit": score.unit,
+            "ideal": score.ideal,
+            "alarm": score.alarm,
+        }
+        for name, metric in metrics.items()
+        for key, score in metric.scores.items()
+        if not score.detail
+    }
 
 
 def headlines(name: str, metric: Metric, generated: Windows, *, joint: bool) -> Iterator[tuple[str, str]]:

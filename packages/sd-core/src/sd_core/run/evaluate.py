@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
-from sd_core.errors import SdError
-from sd_core.judging.gather import fingerprint, in_memory, usable_metrics
+from sd_core.judging.gather import fingerprint, usable_metrics
 from sd_core.judging.judge import judge
 from sd_core.judging.results import (
     MOST_REAL,
@@ -26,9 +22,9 @@ from sd_core.judging.results import (
 )
 from sd_core.protocols import Metric
 from sd_core.registry import Registry
+from sd_core.run.referring import counted, networks_of, reference_split
 from sd_core.run.sample import LoadedRun, generate, load_run, provenance, run_dir_of
-from sd_core.task import SignalInfo, Windows
-from sd_core.windows.reading import WindowSet
+from sd_core.task import Windows
 from sd_core.windows.room import refuse_unwritable
 
 HISTORY = "metrics.jsonl"
@@ -67,8 +63,8 @@ def evaluate(
     seed = config.inference.seed
 
     # Whatever can be refused is refused before the minutes of sampling.
-    real, more = _split(loaded, config.dataset.test_split, MOST_REAL, seed)
-    train, still_more = _split(loaded, config.dataset.train_split, MOST_TRAIN, seed)
+    real, more = reference_split(loaded, config.dataset.test_split, MOST_REAL, seed)
+    train, still_more = reference_split(loaded, config.dataset.train_split, MOST_TRAIN, seed)
     metrics, notes = usable_metrics(loaded.registry, config.evaluation.metrics, loaded.run.metric_options)
     report = build_report(loaded.registry, config.evaluation)
     notes += more + still_more
@@ -79,7 +75,7 @@ def evaluate(
 
     # The model.
     count = count or config.evaluation.num_samples
-    with counting("drawing windows", count) as tick, _counted(_networks(loaded)) as rows:
+    with counting("drawing windows", count) as tick, counted(networks_of(loaded)) as rows:
         generated = generate(loaded, count, tick=tick)
     evaluations = rows[0] / (count * loaded.assembly.representation.parts)
 
@@ -109,47 +105,6 @@ def _judged(loaded: LoadedRun, metrics: Mapping[str, Metric], windows: Three, co
             joint=joint,
             progress=lambda _: tick(1),
         )
-
-
-def _split(loaded: LoadedRun, name: str, most: int, seed: int) -> tuple[Windows, list[str]]:
-    made, source = loaded.info, loaded.split(name)
-    if not isinstance(source, WindowSet):
-        raise SdError(f"dataset.name = {loaded.run.config.dataset.name!r} holds pictures, the model makes windows")
-    _refuse_other_windows(made, source.info, f"split {name!r} of dataset {loaded.run.config.dataset.name!r}")
-    if len(source) <= most:
-        return in_memory(source, most, seed), []
-    note = f"{most} of the {len(source)} windows of split {name!r} were used"
-    return in_memory(source, most, seed), [note]
-
-
-def _refuse_other_windows(made: SignalInfo, there: SignalInfo, where: str) -> None:
-    if (there.channel_names, there.n_samples, there.sfreq) != (made.channel_names, made.n_samples, made.sfreq):
-        raise SdError(
-            f"{where} has {there} ({', '.join(there.channel_names)}), the model makes {made} "
-            f"({', '.join(made.channel_names)}): set dataset.name to data of the model's kind"
-        )
-
-
-def _networks(loaded: LoadedRun) -> list[nn.Module]:
-    """Every network that drawing evaluates."""
-    earlier = [] if loaded.earlier is None else [loaded.earlier.network]
-    return [loaded.assembly.network, *earlier]
-
-
-@contextmanager
-def _counted(networks: Sequence[nn.Module]) -> Iterator[list[int]]:
-    """Counts the examples that pass through the networks, guidance included."""
-    rows = [0]
-
-    def count(_module: nn.Module, _arguments: Any, output: Tensor) -> None:
-        rows[0] += len(output)
-
-    handles = [network.register_forward_hook(count) for network in networks]
-    try:
-        yield rows
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _card(loaded: LoadedRun, real: Windows, train: Windows, count: int, evaluations: float) -> dict[str, Any]:
