@@ -38,7 +38,7 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "memorisation",
         ),
         "exporters": ("fif", "edf", "bids"),
-        "reports": ("html",),
+        "reports": ("html", "sweep"),
     },
     "sd-dit": {"architectures": ("dit",)},
     "sd-hourglass": {"architectures": ("hourglass",)},

@@ -169,6 +169,8 @@ class Metric(Protocol):
     """Judges generated windows.
 
     One that also is `Resampleable` has intervals around its scores.
+    Optional: `slow: bool`: takes minutes rather than seconds; evaluations during a training and sweeps leave it out
+    unless `[evaluation] metrics` names it.
     """
 
     scores: Mapping[str, Score]
@@ -231,7 +233,11 @@ class Exporter(Protocol):
 
 
 class Report(Protocol):
-    """Turns an evaluation into one page."""
+    """Turns an evaluation into one page.
+
+    The one called "sweep" draws a sweep: `evaluation` holds `settings`, the best first, `floor` and `scores`, and there
+    are no windows.
+    """
 
     def __call__(self, evaluation: Mapping[str, Any], windows: Mapping[str, Windows], out: Path) -> Path:
         """`evaluation` is the content of metrics.json; `windows` holds "real", "generated", "train"."""

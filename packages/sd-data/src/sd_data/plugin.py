@@ -158,7 +158,12 @@ def sd_reports() -> list[Component]:
             name="html",
             summary="One self-contained page: verdict, table, spectra, waveforms, spectrograms",
             factory="sd_data.report.html:HtmlReport",
-        )
+        ),
+        Component(
+            name="sweep",
+            summary="The picture of `sd-evaluate --sweep`: every setting beside the floor",
+            factory="sd_data.report.sweep:SweepPlot",
+        ),
     ]
 
 

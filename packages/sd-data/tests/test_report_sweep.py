@@ -1,0 +1,55 @@
+"""The picture of a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from sd_core.plugin import NoOptions
+from sd_data.report.sweep import MOST, SweepPlot, draw
+
+
+def sweep(count: int) -> dict[str, Any]:
+    scores = {
+        "lsd": {"title": "LSD", "unit": "dB", "ideal": 0.0, "alarm": None},
+        "copies": {"title": "Copies", "unit": "", "ideal": 1.0, "alarm": 0.7},
+    }
+    settings: list[dict[str, Any]] = [
+        {
+            "title": f"checkpoint-4, {('heun', 'dpm++')[i % 2]} {i}",
+            "inference": {"sampler": ("heun", "dpm++")[i % 2]},
+            "values": {"lsd": 1.0 + i, "copies": 0.9},
+            "excess": 1.0 + i,
+            "alarms": ["copies"] if i == 1 else [],
+        }
+        for i in range(count)
+    ]
+    settings.append({**settings[0], "title": "broken", "values": None, "excess": None})
+    return {"settings": settings, "scores": scores, "floor": {"lsd": 0.5, "copies": 1.0}}
+
+
+def test_every_setting_that_could_be_scored_is_named(tmp_path: Path) -> None:
+    path = SweepPlot(NoOptions())(sweep(4), {}, tmp_path)
+    assert path == tmp_path / "sweep.svg"
+    assert [file.name for file in tmp_path.iterdir()] == ["sweep.svg"]
+    text = path.read_text()
+    ElementTree.fromstring(text)
+    for title in ("checkpoint-4, heun 0", "checkpoint-4, dpm++ 1 (alarm)", "checkpoint-4, dpm++ 3"):
+        assert f">{title}<" in text
+    assert "broken" not in text
+    assert path.read_bytes() == SweepPlot(NoOptions())(sweep(4), {}, tmp_path).read_bytes()
+
+
+def test_the_best_stands_on_top_and_dots_are_where_the_numbers_are() -> None:
+    axes = draw(sweep(3)).axes[0]
+    assert axes.yaxis_inverted()
+    drawn = [line for line in axes.lines if line.get_label() in ("heun", "dpm++")]
+    dots = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in drawn}
+    assert dots == {"heun": [[1.0, 0.0], [3.0, 2.0]], "dpm++": [[2.0, 1.0]]}
+
+
+def test_a_large_sweep_stays_readable() -> None:
+    assert len(draw(sweep(MOST + 30)).axes[0].get_yticks()) == MOST
