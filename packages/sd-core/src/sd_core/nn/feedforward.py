@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sd_core.nn import portions
+
 
 def swiglu_width(width: int, mlp_ratio: float, multiple: int = 64) -> int:
     """Hidden width of a SwiGLU with as many weights as a plain MLP of `mlp_ratio * width`.
@@ -45,6 +47,13 @@ class GEGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From x (..., width) -> (..., width)."""
+        if self._is_plain() and portions.takes(x, self.gate_up.weight):
+            return portions.geglu(x, self.gate_up.weight, self.down.weight)
         up, gate = self.gate_up(x).chunk(2, dim=-1)
         out: Tensor = self.down(self.dropout(up * F.gelu(gate)))
         return out
+
+    def _is_plain(self) -> bool:
+        """Whether its layers do nothing but multiply: neither adapted, nor quantised, nor dropped out."""
+        drops = self.training and self.dropout.p > 0
+        return not drops and all(type(layer) is nn.Linear for layer in (self.gate_up, self.down))

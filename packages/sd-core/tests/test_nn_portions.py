@@ -1,0 +1,75 @@
+"""The gated layer in portions against the layer as a whole."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from sd_core.nn import portions
+from sd_core.nn.feedforward import GEGLU
+
+
+def plain(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+    up, gate = F.linear(x, gate_up).chunk(2, dim=-1)
+    return F.linear(up * F.gelu(gate), down)
+
+
+def inputs(dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = (3, 7, 5), (2 * 6, 5), (5, 6)
+    return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+@pytest.mark.parametrize("tokens", [1, 4, 7, 21, 1000])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
+def test_portions_change_neither_output_nor_gradients(
+    tokens: int, dtype: torch.dtype, bound: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portions, "_portion", lambda: tokens)
+    parts = inputs(dtype)
+    outs = [way(*parts) for way in (plain, portions.geglu)]
+    torch.testing.assert_close(*outs, rtol=bound, atol=bound)
+    weights = torch.linspace(-1, 1, outs[0].numel(), dtype=dtype).view_as(outs[0])
+    for one, other in zip(*(torch.autograd.grad(out, parts, weights) for out in outs), strict=True):
+        torch.testing.assert_close(one, other, rtol=bound, atol=bound)
+    with torch.no_grad():
+        assert torch.equal(portions.geglu(*parts), outs[1])
+
+
+@pytest.mark.parametrize("frozen", [0, 1, 2])
+def test_what_is_frozen_gets_no_gradient(frozen: int) -> None:
+    parts = inputs()
+    parts[frozen].requires_grad_(False)
+    others = [part for part in parts if part.requires_grad]
+    ours, theirs = (torch.autograd.grad(way(*parts).square().sum(), others) for way in (portions.geglu, plain))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_layer_goes_in_portions_only_where_that_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapted layer, dropout, autocast and a traced graph want to be seen by PyTorch."""
+    monkeypatch.setattr(portions, "geglu", lambda x, *_: x)
+    x = torch.randn(3, 4)
+    layer = GEGLU(4, 6, dropout_rate=0.5)
+    nn.init.ones_(layer.down.weight)
+    assert not torch.equal(layer(x), x)
+    assert torch.equal(layer.eval()(x), x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(layer(x), x)
+    assert not torch.equal(torch.compile(layer, backend="eager", fullgraph=True)(x), x)
+    layer.down = nn.Sequential(layer.down)  # type: ignore[assignment]
+    assert not torch.equal(layer(x), x)
+
+
+def test_it_is_counted_without_memory() -> None:
+    def flops(way: object) -> int:
+        with FakeTensorMode(), FlopCounterMode(display=False) as counter:
+            parts = [torch.zeros(part.shape, requires_grad=True) for part in inputs()]
+            assert callable(way)
+            way(*parts).sum().backward()
+        return int(counter.get_total_flops())
+
+    assert flops(portions.geglu) == flops(plain) > 0
