@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sd_localmamba.scan import building
+from sd_core.nn import building
 from sd_localmamba.scan.definition import scan_by_definition
 from sd_localmamba.scan.selective import scan_tokens, selective_scan
 

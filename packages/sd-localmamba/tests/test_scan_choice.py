@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sd_core.nn.building import KernelUnavailable, find_compiler, load_library
 from sd_core.plugin import GridShape, SdError, Task
 from sd_localmamba.model import LocalMamba
 from sd_localmamba.options import LocalMambaOptions
@@ -33,7 +33,7 @@ def _fresh() -> Iterator[None]:
     """Choices are remembered for the life of a process; tests start and end without."""
 
     def forget() -> None:
-        for remembered in (choose, building.load_kernel, mamba._published):
+        for remembered in (choose, load_library, building.load_kernel, mamba._published):
             remembered.cache_clear()
 
     forget()
@@ -46,8 +46,8 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiler that works, and an empty cache; skips where there is none."""
     monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path))
     try:
-        building.find_compiler()
-    except building.KernelUnavailable as reason:
+        find_compiler()
+    except KernelUnavailable as reason:
         pytest.skip(str(reason))
 
 
@@ -81,44 +81,6 @@ def test_without_a_working_compiler_pytorch_takes_over(
     assert command in warnings[0]
     with pytest.raises(SdError, match=r"'compiled' does not work here.*choose 'auto'"):
         scan_tokens(*inputs(), backend="compiled")
-
-
-@pytest.mark.usefixtures("compiler")
-def test_the_kernel_is_compiled_once_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    building.load_kernel(double=False, chunk=32)
-    (built,) = (tmp_path / "kernels").iterdir()
-    building.load_kernel.cache_clear()
-    monkeypatch.setattr(building, "_build", lambda *_: pytest.fail("compiled a second time"))
-    building.load_kernel(double=False, chunk=32)
-    assert [built] == list((tmp_path / "kernels").iterdir())
-
-
-@pytest.mark.usefixtures("compiler")
-def test_a_broken_file_in_the_cache_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    building.load_kernel(double=False, chunk=32)
-    (built,) = (tmp_path / "kernels").iterdir()
-    broken = tmp_path / "other" / "kernels" / built.name
-    broken.parent.mkdir(parents=True)
-    broken.write_bytes(b"half a library")
-    monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path / "other"))
-    building.load_kernel.cache_clear()
-    building.load_kernel(double=False, chunk=32)
-    assert broken.stat().st_size == built.stat().st_size
-
-
-def test_a_cache_that_cannot_be_made_is_replaced_by_a_temporary_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path / "file"))
-    assert building.writable_folder() == Path(building._temporary_folder().name)
-    assert building.writable_folder().is_dir()
-
-
-def test_a_user_without_a_home_gets_a_temporary_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SIGNAL_DIFFUSION_CACHE", raising=False)
-    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as it answers where there is none
-    assert building.writable_folder() == Path(building._temporary_folder().name)
 
 
 def test_unknown_and_misplaced_backends_are_refused_by_name() -> None:

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sd_core.nn.building import KernelUnavailable
 from sd_core.plugin import SdError
 from sd_localmamba.scan import chunked, compiled
-from sd_localmamba.scan.building import KernelUnavailable, load_kernel
+from sd_localmamba.scan.building import load_kernel
 
 BACKENDS = ("auto", "mamba_ssm", "triton", "compiled", "torch")
 """What `backend` may be; "auto" takes the first that works."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from sd_core.nn.building import run_tasks
 from sd_localmamba.scan.building import BLOCK, load_kernel
 
 
@@ -44,23 +44,4 @@ def _run(function: str, tensors: Sequence[Tensor], u: Tensor, A: Tensor, chunk: 
     sizes = (ctypes.c_int64 * 5)(*u.shape, A.shape[-1])
     pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
     tasks = u.shape[0] * u.shape[1] * -(-u.shape[-1] // BLOCK)
-    _share(lambda task: call(task, sizes, pointers), tasks)
-
-
-def _share(run: Callable[[int], int], tasks: int) -> None:
-    """Run every task once, on as many threads as PyTorch uses; ctypes lets go of the interpreter meanwhile."""
-    numbers, failed = iter(range(tasks)), []
-
-    def work() -> None:
-        for task in numbers:
-            if run(task):
-                failed.append(task)
-
-    helpers = [threading.Thread(target=work) for _ in range(min(torch.get_num_threads(), tasks) - 1)]
-    for helper in helpers:
-        helper.start()
-    work()
-    for helper in helpers:
-        helper.join()
-    if failed:
-        raise MemoryError("no memory for the selective scan")
+    run_tasks(lambda task: call(task, sizes, pointers), tasks)
