@@ -33,6 +33,27 @@ class TestEpsilon(ObjectiveContract):
         return noise
 
 
+class TestVPrediction(ObjectiveContract):
+    def objective(self) -> Flow:
+        return Flow(FlowOptions(prediction_type="v_prediction"))
+
+    def target(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        return ((1 - t) * noise - t * x0) / ((1 - t) ** 2 + t**2).sqrt()
+
+
+@pytest.mark.parametrize("t", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_a_silent_v_prediction_is_the_best_linear_denoiser_of_white_data(t: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x0, noise = torch.randn(2, 1, 1, 1, 20_000, generator=generator)
+    flow, times = Flow(FlowOptions(prediction_type="v_prediction")), torch.tensor([t])
+    xt = point(x0, noise, times)
+    endpoint = xt - t * flow.velocity(lambda x, t: torch.zeros_like(x), xt, times)
+    torch.testing.assert_close(endpoint, (1 - t) / ((1 - t) ** 2 + t**2) * xt)
+    target = ((1 - t) * noise - t * x0) / ((1 - t) ** 2 + t**2) ** 0.5
+    assert (target * xt).mean().abs() < 0.02
+    assert target.std() == pytest.approx(1, abs=0.02)
+
+
 def test_path_goes_from_data_to_noise() -> None:
     x0, noise = torch.zeros(3, 1, 2, 2), torch.ones(3, 1, 2, 2)
     t = torch.tensor([0.0, 0.25, 1.0])

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sd_core.errors import SdError
 from sd_core.templates import Template
 
-PredictionType = Literal["auto", "vector_field", "sample", "epsilon"]
+PredictionType = Literal["auto", "vector_field", "sample", "epsilon", "v_prediction"]
 
 
 class Options(BaseModel):

@@ -96,13 +96,29 @@ def _from_epsilon(predicted: Tensor, xt: Tensor, t: Tensor) -> Tensor:
     return (predicted - xt) / (1 - t).clamp(min=CLAMP)
 
 
+def _from_v_prediction(predicted: Tensor, xt: Tensor, t: Tensor) -> Tensor:
+    """Velocity from v = ((1 - t) noise - t x0) / s, s^2 = (1 - t)^2 + t^2 (Salimans & Ho 2022, 2202.00512).
+
+    Theirs is the path of constant variance, which is ours over s. A network that says nothing is then the best
+    linear denoiser of white data (EDM's c_skip, 2206.00364): what the input tells needs not pass through it.
+    """
+    variance = (1 - t) ** 2 + t**2
+    return ((2 * t - 1) * xt + variance.sqrt() * predicted) / variance
+
+
 _VELOCITIES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "vector_field": _from_vector_field,
     "sample": _from_sample,
     "epsilon": _from_epsilon,
+    "v_prediction": _from_v_prediction,
 }
 
-_LOGIT_NORMAL = {"vector_field": (0.0, 1.0), "sample": (0.8, 0.8), "epsilon": (0.0, 1.0)}
+_LOGIT_NORMAL = {
+    "vector_field": (0.0, 1.0),
+    "sample": (0.8, 0.8),
+    "epsilon": (0.0, 1.0),
+    "v_prediction": (0.0, 1.0),
+}
 """(mean, standard deviation) of logit(t); predicting x0 wants times nearer noise (JiT, 2511.13720)."""
 
 _MODE_SCALE = 1.29
