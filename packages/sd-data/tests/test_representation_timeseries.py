@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from scipy.signal import lfilter
 
 from sd_core.plugin import SdError, SignalInfo
@@ -65,6 +68,67 @@ def test_whitening_makes_the_covariance_the_identity() -> None:
     torch.testing.assert_close(covariance, torch.eye(5), rtol=0, atol=0.02)
     plain = fitted(windows).encode(torch.from_numpy(windows.array))[:, 0]
     assert float(torch.corrcoef(plain.transpose(0, 1).flatten(1))[0, 1]) > 0.2
+
+
+def test_spectral_whitening_makes_white_noise_of_the_train_split() -> None:
+    windows = eeg_like(256, INFO)
+    x = fitted(windows, spectral_whitening=True).encode(torch.from_numpy(windows.array))[:, 0]
+    spectrum = torch.fft.rfft(x, norm="ortho")[..., 6:168]
+    bands = spectrum.unflatten(-1, (-1, 18))
+    cross = torch.einsum("bcfk,bdfk->fcd", bands, bands.conj()) / (len(x) * 18)
+    torch.testing.assert_close(cross.abs(), torch.eye(5).expand_as(cross.abs()), rtol=0, atol=0.1)
+    plain = torch.fft.rfft(fitted(windows).encode(torch.from_numpy(windows.array))[:, 0], norm="ortho").abs().square()
+    assert float(plain[..., 2:20].mean() / plain[..., 140:160].mean()) > 10
+
+
+def test_noise_becomes_the_train_split_s_gaussian_surrogate() -> None:
+    windows = eeg_like(256, INFO)
+    representation = fitted(windows, spectral_whitening=True)
+    noise = torch.randn(256, 1, 5, 512, generator=torch.Generator().manual_seed(0))
+    drawn, real = representation.decode(noise), torch.from_numpy(windows.array)
+    ratio = torch.fft.rfft(drawn).abs().square().mean(0) / torch.fft.rfft(real).abs().square().mean(0)
+    assert float(ratio[:, 6:160].log10().mul(10).abs().mean()) < 1  # dB
+    torch.testing.assert_close(
+        torch.corrcoef(drawn.transpose(0, 1).flatten(1)),
+        torch.corrcoef(real.transpose(0, 1).flatten(1)),
+        rtol=0,
+        atol=0.05,
+    )
+
+
+@pytest.mark.parametrize("n_samples", [24, 511, 512])
+def test_spectral_whitening_is_undone(n_samples: int) -> None:
+    windows = eeg_like(64, replace(INFO, n_samples=n_samples))
+    windows.array[:] -= windows.array.mean(1, keepdims=True)
+    representation = fitted(windows, spectral_whitening=True)
+    signal = torch.from_numpy(windows.array)
+    x = representation.encode(signal)
+    assert float(x.abs().max()) < CLIP
+    assert float(relative_error(representation.decode(x), signal).max()) < TimeSeries.tolerance
+
+
+def test_spectral_whitening_makes_no_pop_of_the_ends() -> None:
+    windows = eeg_like(64, INFO)
+    windows.array[:] += np.linspace(-20, 20, 512, dtype=np.float32)  # repeated as it is, every window would jump
+    x = fitted(windows, spectral_whitening=True).encode(torch.from_numpy(windows.array))
+    assert 0.5 < float(x[..., :8].std()) < 1.5
+    assert 0.5 < float(x[..., -8:].std()) < 1.5
+
+
+def test_whitening_follows_statistics_that_are_loaded() -> None:
+    ours, theirs = eeg_like(32, INFO), eeg_like(32, INFO)
+    theirs.array[:] = 3 * theirs.array[:, ::-1]
+    one, other = (fitted(windows, spectral_whitening=True) for windows in (ours, theirs))
+    signal = torch.from_numpy(ours.array)
+    assert not torch.allclose(one.encode(signal), other.encode(signal), atol=0.1)
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one.encode(signal), other.encode(signal))
+
+
+@pytest.mark.parametrize("other", [{"spatial_whitening": True}, {"pre_emphasis": 0.9}])
+def test_one_whitening_at_a_time(other: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="choose it or them"):
+        TimeseriesOptions.model_validate({"spectral_whitening": True, **other})
 
 
 def test_whitening_inverts_an_average_reference() -> None:

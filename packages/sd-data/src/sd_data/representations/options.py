@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sd_core.plugin import Options
 
@@ -16,6 +16,15 @@ class TimeseriesOptions(Options):
     """Learn y[n] = x[n] - pre_emphasis x[n-1]; 0.9 flattens the 1/f spectrum of EEG, 0 leaves the waveform."""
     spatial_whitening: bool = False
     """Turn the covariance of the electrodes, taken over the train split, to the identity."""
+    spectral_whitening: bool = False
+    """The same at every frequency: spectrum and cross-spectrum of the train split become those of white noise, so that
+    a network learns only what windows have beyond them. Takes the place of both others."""
+
+    @model_validator(mode="after")
+    def _whiten_once(self) -> Self:
+        if self.spectral_whitening and (self.spatial_whitening or self.pre_emphasis):
+            raise ValueError("spectral_whitening does what spatial_whitening and pre_emphasis do; choose it or them")
+        return self
 
 
 class SpectrogramOptions(Options):

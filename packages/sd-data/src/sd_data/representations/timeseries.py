@@ -10,6 +10,7 @@ from sd_data.representations.fitting import Fitted, train_batches
 from sd_data.representations.options import TimeseriesOptions
 from sd_data.representations.pictures import draw_traces
 from sd_data.representations.preemphasis import deemphasise, emphasise
+from sd_data.representations.whitening import cross_spectrum, roots, turn
 
 CLIP = 8.0
 """Standard deviations beyond which a sample is clipped: electrode pops, which a network should not chase."""
@@ -45,6 +46,8 @@ class TimeSeries(Fitted):
     """(channels, channels), float64."""
     colourer: Tensor
     """The inverse of `whitener`."""
+    root: Tensor
+    """(samples + 1, channels, channels): square roots of the cross-spectrum."""
 
     def __init__(self, options: TimeseriesOptions, signal: SignalInfo) -> None:
         super().__init__()
@@ -56,6 +59,9 @@ class TimeSeries(Fitted):
             self.statistic(name, channels, 1)
         for name in ("whitener", "colourer"):
             self.register_buffer(name, torch.full((channels, channels), torch.nan, dtype=torch.float64))
+        if options.spectral_whitening:
+            self.statistic("root", signal.n_samples + 1, channels, channels)
+        self._inverse: tuple[tuple[int, torch.device], Tensor] | None = None
         self.clipped_share = torch.zeros(())
         """Share of the samples that the last `encode` clipped."""
 
@@ -83,6 +89,8 @@ class TimeSeries(Fitted):
         steps = windows * (self.signal.n_samples - 1)
         covariance = products / steps - torch.outer(emphasised, emphasised) / steps**2
         self._settle(mean, amplitude, covariance)
+        if self.options.spectral_whitening:
+            self.settle(root=self._roots(train))
 
     def encode(self, signal: Tensor, part: Tensor | None = None) -> Tensor:
         """(B, channels, samples) microvolts -> (B, 1, channels, samples); `part` must be None or zeros."""
@@ -91,6 +99,8 @@ class TimeSeries(Fitted):
         y = emphasise(signal.float() - self.mean, self.options.pre_emphasis) / self.sd
         if self.options.spatial_whitening:
             y = (self.whitener @ y.double()).float()
+        if self.options.spectral_whitening:
+            y = turn(y, self._unroot())
         self.clipped_share = (y.detach().abs() > CLIP).float().mean()
         return y.clamp(-CLIP, CLIP).unsqueeze(1)
 
@@ -100,12 +110,28 @@ class TimeSeries(Fitted):
         y = x.float().squeeze(1)
         if self.options.spatial_whitening:
             y = (self.colourer @ y.double()).float()
+        if self.options.spectral_whitening:
+            y = turn(y, self.root.double())
         return deemphasise(y * self.sd, self.options.pre_emphasis) + self.mean
 
     @torch.no_grad()
     def picture(self, x: Tensor) -> Tensor:
         """(B, 1, channels, samples) -> (B, 3, H, W): the first seconds, in standard deviations."""
         return draw_traces((self.decode(x) - self.mean) / self.amplitude, self.signal.sfreq)
+
+    def _unroot(self) -> Tensor:
+        """The inverse of `root`, kept until its values or its device change: it takes longer than a window."""
+        state = (self.root._version, self.root.device)
+        if self._inverse is None or self._inverse[0] != state:
+            self._inverse = (state, torch.linalg.inv(self.root.double()))
+        return self._inverse[1]
+
+    def _roots(self, train: WindowSource) -> Tensor:
+        windows, products = 0, torch.zeros(1)
+        for batch in train_batches(train, self.signal):
+            y = emphasise(batch.double() - self.mean, self.options.pre_emphasis) / self.sd
+            windows, products = windows + len(y), products + cross_spectrum(y)
+        return roots(products / windows)
 
     def _settle(self, mean: Tensor, amplitude: Tensor, covariance: Tensor) -> None:
         sd = covariance.diagonal().sqrt()
