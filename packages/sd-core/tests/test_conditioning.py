@@ -139,3 +139,13 @@ def test_tokens_are_dropped_by_row() -> None:
     dropped = drop(tokens, null, torch.tensor([True, False, True])).tokens
     assert dropped is not None
     assert dropped.sum((1, 2)).tolist() == [0.0, 20.0, 0.0]
+
+
+def test_class_and_subject_may_be_attributes() -> None:
+    space = LabelSpace(categories={"class": ("rest", "arithmetic"), "subject": ("S1", "S2", "S3")})
+    conditioner = Attributes(AttributesOptions(fields=("class", "subject"), width=8), space)
+    labels = {"class": torch.tensor([0, 0, 1, -1]), "subject": torch.tensor([0, 2, 2, -1])}
+    told = conditioner(labels).vector
+    assert told is not None
+    assert len({tuple(row.tolist()) for row in told}) == 4
+    assert torch.equal(told[3:], conditioner.null(1).vector)

@@ -10,7 +10,7 @@ from sd_core.options import ObjectiveOptions, Options, TextOptions
 
 Width = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Attribute = Literal["gender", "health", "age"]
+Attribute = Literal["gender", "health", "age", "class", "subject"]
 
 
 class FlowOptions(ObjectiveOptions):
@@ -68,7 +68,8 @@ class AttributesOptions(Options):
     """`[conditioning]` of "attributes"."""
 
     fields: Annotated[tuple[Attribute, ...], Field(min_length=1)] = ("gender", "health", "age")
-    """The attributes the network is told."""
+    """The attributes the network is told. "subject" is whose window it is: samples are then drawn as of the people of
+    the train split, and there are no others to ask for."""
     width: Width = 256
     """Width of the embedding that the attributes share."""
 

@@ -41,7 +41,8 @@ def label_sources(run: Run, columns: Mapping[str, str], train: Rows) -> Sources:
     if template is None:
         if isinstance(run.options["conditioners"], TextOptions):
             _require_text(run, columns[CAPTION], train)
-        return columns
+        # Fields that are no role of [dataset], such as "subject", are columns under their own names.
+        return {**{field: field for field in getattr(run.options["conditioners"], "fields", ())}, **columns}
     if columns[CAPTION] != sections.Dataset.model_fields["caption_column"].default:
         _log.warning("dataset.caption_column does nothing beside a [conditioning] template")
     if CAPTION in template.fields:
