@@ -226,10 +226,17 @@ def test_a_stored_run_says_only_what_is_set_now(write: Write, toys: Registry) ->
     assert len(read_run(write(text), (), toys).notices) == 4
     stored = write(text, "stored.toml")
     assert read_resolved(stored, (), toys).notices == ()
-    assert read_resolved(stored, ("inference.cfg_scale=2.5",), toys).notices == (
-        "cfg_scale = 2.5 does nothing without a conditioning ([model] conditioning)",
-    )
     assert read_resolved(stored, ("training.max_train_steps=6",), toys).notices == ("max_train_steps replaces epochs",)
+
+
+def test_guidance_asked_of_a_stored_run_that_has_no_condition_is_refused(write: Write, toys: Registry) -> None:
+    stored = write(f"{HEAD}\n[inference]\ncfg_scale = 3.0", "stored.toml")
+    assert read_resolved(stored, (), toys).config.inference.cfg_scale == 3  # as it was trained: only noted then
+    assert read_resolved(stored, ("inference.cfg_scale=1.0",), toys).notices == ()
+    with pytest.raises(SdError, match=r'cfg_scale: 2.5 has nothing to guide away from: .* conditioning = "none"'):
+        read_resolved(stored, ("inference.cfg_scale=2.5",), toys)
+    with_class = write(f"{HEAD}conditioning = 'classes'", "classes.toml")
+    assert read_resolved(with_class, ("inference.cfg_scale=2.5",), toys).notices == ()
 
 
 @pytest.mark.parametrize(("conditioning", "said"), [("none", True), ("toys:none", True), ("classes", False)])

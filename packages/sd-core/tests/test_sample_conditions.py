@@ -148,7 +148,10 @@ def test_a_table_asks_for_each_window(runs: dict[str, Path], sample: Any, tmp_pa
         ("gender,age\nF\n", [], "line 2 .* another number of cells"),
         ("gender\nF\n", ["-n", 2], "-n 2: .* holds 1 rows"),
         ("gender\nF\n", ["--age", 4], "put --age into a column"),
-        ("gendre\nF\n", [], "column 'gendre' of --conditions.*did you mean 'gender'"),
+        ("gendre\nF\n", [], "line 2 of '.*wanted.csv', column 'gendre': .*did you mean 'gender'"),
+        ("gender,age\nF,30\nM,old\n", [], "line 3 of '.*wanted.csv', column 'age': 'old' is not a number"),
+        ("health\nPD\n\nPDD\n", [], r"line 4 of '.*wanted.csv', column 'health': no health 'PDD'; did you mean 'PD'\?"),
+        ("label\nrest\n", [], "line 2 of '.*wanted.csv', column 'label': .* not told 'class'"),
     ],
 )
 def test_a_table_with_a_slip_is_one_sentence(

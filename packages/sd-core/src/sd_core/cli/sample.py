@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -89,7 +90,7 @@ def main(
         click.echo(str(path))
 
 
-def _given(labels: dict[str, str | None], table: Path | None) -> list[dict[str, str]]:
+def _given(labels: dict[str, str | None], table: Path | None) -> Sequence[Mapping[str, str]]:
     """The labels asked for: a row for all windows, or the rows of the table."""
     from sd_core.run.asked import read_conditions
 

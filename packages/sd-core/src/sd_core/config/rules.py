@@ -96,6 +96,20 @@ def check_together(config: RunConfig, say: Say) -> None:
         say(("training", "eval_strategy"), '"steps" needs eval_num_steps, the steps between evaluations')
 
 
+def check_vain_guidance(layers: Layers, config: RunConfig, say: Say) -> None:
+    """Refuse guidance that somebody asks of a stored run which has nothing to guide away from.
+
+    In a run to train it is only noted: shared settings may hold a scale for the runs that can use one.
+    """
+    scale = config.inference.cfg_scale
+    if layers.is_set(_SCALE) and scale != 1 and _is_unconditional(config) and not _from_checkpoint(config):
+        say(
+            _SCALE,
+            f"{scale:g} has nothing to guide away from: this run was trained with conditioning = "
+            f'"{config.model.conditioning}"; leave it out, or use inference.guidance = "autoguidance"',
+        )
+
+
 def _check_guidance(config: RunConfig, say: Say) -> None:
     kind, earlier = config.inference.guidance, config.inference.guidance_checkpoint
     if _from_checkpoint(config) and earlier is None:

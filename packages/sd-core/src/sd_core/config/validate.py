@@ -102,6 +102,8 @@ class _Validation:
         options = {slot: self._options(slot, vocabulary) for slot in [*single, *metrics, *trackers]}
         if config is not None:
             rules.check_together(config, self.say)
+            if self.lenient:
+                rules.check_vain_guidance(self.layers, config, self.say)
         report(self.problems)
         assert config is not None
         found = {slot: value for slot, value in options.items() if value is not None}

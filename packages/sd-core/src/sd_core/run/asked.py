@@ -16,7 +16,7 @@ from sd_core.errors import SdError
 from sd_core.run.captions import CAPTION
 from sd_core.run.randomness import Stream, words
 from sd_core.run.stored import TaskCard
-from sd_core.run.vocabulary import Vocabulary
+from sd_core.run.vocabulary import TableRow, Vocabulary
 from sd_core.task import Labels
 from sd_core.templates import Template
 
@@ -127,7 +127,7 @@ def _window(card: TaskCard, vocabulary: Vocabulary, row: Mapping[str, Any], exam
     return window
 
 
-def read_conditions(path: Path) -> list[dict[str, str]]:
+def read_conditions(path: Path) -> list[TableRow]:
     """A table of conditions, comma-separated with a header: one row per window, blank cells are not asked for.
 
     Raises:
@@ -135,12 +135,18 @@ def read_conditions(path: Path) -> list[dict[str, str]]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
+            table = csv.DictReader(file, strict=True)
+            rows = [(table.line_num, row) for row in table]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SdError(f"the conditions in '{path}' cannot be read: {error}") from error
     if not rows:
         raise SdError(f"'{path}' holds no conditions: write a header such as class,age and a row for each window")
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
         if None in row or None in row.values():
             raise SdError(f"line {number} of '{path}' has another number of cells than the header")
-    return [{name.strip(): cell.strip() for name, cell in row.items() if cell.strip()} for row in rows]
+    return [
+        TableRow(
+            {name.strip(): cell.strip() for name, cell in row.items() if cell.strip()}, f"line {number} of '{path}'"
+        )
+        for number, row in rows
+    ]

@@ -20,6 +20,21 @@ ROLES: Mapping[str, str] = {"label": "class"}
 """Column of a table of conditions -> role, where they differ."""
 
 
+class TableRow(dict[str, str]):
+    """Labels of a window that stand in a table: messages name the place instead of a flag."""
+
+    where: str
+    """Such as "line 3 of 'wanted.csv'"."""
+
+    def __init__(self, labels: Mapping[str, str], where: str) -> None:
+        super().__init__(labels)
+        self.where = where
+
+    def asked_by(self, name: str) -> str:
+        """The place of a label: "line 3 of 'wanted.csv', column 'age'"."""
+        return f"{self.where}, column '{name}'"
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The labels that a model understands.
@@ -58,15 +73,19 @@ class Vocabulary:
         Raises:
             SdError: the model was not trained on a label, or does not know its value.
         """
+        by = _asked_by if not isinstance(row, TableRow) else row.asked_by
         found: dict[str, Any] = {}
         for name, text in row.items():
             role = self._role(name)
             if role not in self.roles:
-                raise SdError(self._untrained(role))
-            found[role] = self._value(role, text)
+                raise SdError(self._untrained(role, by(name if isinstance(row, TableRow) else role)))
+            found[role] = self._value(role, text, by(name if isinstance(row, TableRow) else role))
         if self.template is not None and CAPTION in found and len(found) > 1:
-            others = ", ".join(_asked_by(role) for role in found if role != CAPTION)
-            raise SdError(f"--caption is the whole sentence: leave out {others}, or leave out --caption")
+            others = ", ".join(
+                role if isinstance(row, TableRow) else _asked_by(role) for role in found if role != CAPTION
+            )
+            caption = by(CAPTION)
+            raise SdError(f"{caption} is the whole sentence: leave out {others}, or leave out the caption")
         return found
 
     def left_open(self, rows: Sequence[Mapping[str, str]]) -> list[str]:
@@ -80,55 +99,55 @@ class Vocabulary:
     def _role(self, name: str) -> str:
         return name if name in self.roles else ROLES.get(name, name)
 
-    def _untrained(self, role: str) -> str:
+    def _untrained(self, role: str, by: str) -> str:
         if not self.reads:
             return (
-                f"{_asked_by(role)} has nothing to act on: this run was trained with conditioning = "
+                f"{by} has nothing to act on: this run was trained with conditioning = "
                 f'"{self.conditioning}", so it draws windows of every kind; leave it out'
             )
         guess = nearest(role, self.roles)
         hint = f"; did you mean {guess!r}?" if guess and role not in FLAGS else ""
         return (
-            f'{_asked_by(role)}: this run was trained with conditioning = "{self.conditioning}", which is not told '
+            f'{by}: this run was trained with conditioning = "{self.conditioning}", which is not told '
             f"'{role}'{hint}; it takes {', '.join(map(_asked_by, self.roles))}"
         )
 
-    def _value(self, role: str, text: str) -> Any:
+    def _value(self, role: str, text: str, by: str) -> Any:
         if role in self.space.texts:
             return text
         if (cleaned := category(role, text)) is None:
             return self._missing(role)
         if role in self.space.numbers:
-            return _number(role, cleaned)
-        return _index(role, cleaned, self.space.categories[role])
+            return _number(by, cleaned)
+        return _index(role, cleaned, self.space.categories[role], by)
 
     def _missing(self, role: str) -> Any:
         kinds: tuple[tuple[Any, Any], ...] = ((self.space.texts, ""), (self.space.numbers, math.nan))
         return next((value for holds, value in kinds if role in holds), -1)
 
 
-def _number(role: str, text: str) -> float:
+def _number(by: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise SdError(f"{_asked_by(role)}: {text!r} is not a number")
+        raise SdError(f"{by}: {text!r} is not a number")
     return number
 
 
-def _index(role: str, text: str, names: tuple[str, ...]) -> int:
+def _index(role: str, text: str, names: tuple[str, ...], by: str) -> int:
     """Of a value by its name, whatever its case, or of a class by its number."""
     for same in (lambda name: name == text, lambda name: name.lower() == text.lower()):
         if index := _first(names, same):
             return index - 1
     if role == "class" and text.lstrip("-").isdecimal():
         if 0 <= int(text) < len(names):
-            return _used(int(text), names)
-        raise SdError(f"--class {text} is out of range: the classes are 0 to {len(names) - 1} ({_listed(names)})")
+            return _used(int(text), names, by)
+        raise SdError(f"{by} {text} is out of range: the classes are 0 to {len(names) - 1} ({_listed(names)})")
     guess = nearest(text, names)
     hint = f"did you mean {guess!r}? " if guess else ""
-    raise SdError(f"{_asked_by(role)}: no {role} {text!r}; {hint}this run knows {_listed(names)}")
+    raise SdError(f"{by}: no {role} {text!r}; {hint}this run knows {_listed(names)}")
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -140,9 +159,9 @@ def _first(names: tuple[str, ...], same: Callable[[str], bool]) -> int:
     return next((place for place, name in enumerate(names, 1) if same(name)), 0)
 
 
-def _used(index: int, names: tuple[str, ...]) -> int:
+def _used(index: int, names: tuple[str, ...], by: str) -> int:
     if names[index] == f"unused {index}":
-        raise SdError(f"--class {index} was never trained: dataset.num_classes is larger than the number of classes")
+        raise SdError(f"{by} {index} was never trained: dataset.num_classes is larger than the number of classes")
     return index
 
 
