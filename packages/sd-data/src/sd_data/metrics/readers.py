@@ -16,6 +16,8 @@ from sd_core.plugin import SignalInfo, Windows
 
 Array = NDArray[np.float64]
 
+Identity = tuple[tuple[bytes, str], ...]
+
 LABELS = ("label", "state", "gender", "health")
 """Columns with a few values each."""
 
@@ -32,6 +34,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def identity(self) -> Identity:
+        """Equal for examples of the same content, from whatever file and in whatever order."""
+        return tuple(zip(self.keys, self.labels, strict=True))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from sd_data.metrics.comparison import of_all
 from sd_data.metrics.features import features
 from sd_data.metrics.logistic import LogisticReader
 from sd_data.metrics.options import UsefulnessOptions
-from sd_data.metrics.readers import LABELS, Answers, Examples, Reader, Taught, labelled, read
+from sd_data.metrics.readers import LABELS, Answers, Examples, Identity, Reader, Taught, labelled, read
 
 if TYPE_CHECKING:
     from sd_core.protocols import Rows, Scorer
@@ -43,7 +43,7 @@ class Usefulness:
     def __init__(self, reader: Reader, title: str = "", *, slow: bool = False) -> None:
         self.reader = reader
         self.slow = slow
-        self._lessons: dict[object, Taught] = {}
+        self._lessons: dict[object, _Lesson] = {}
         self.scores: Mapping[str, Score] = {
             key: score for column in LABELS for key, score in _rows(column, title, spread=reader.seeds > 1).items()
         }
@@ -81,22 +81,33 @@ class Usefulness:
     def _run(self, known: Examples, made: Examples, held_out: Examples, unit: float, seed: int) -> _Run:
         fresh = made.without(known)
         both = [known, fresh] if len(fresh.classes) > 1 else [known]
-        alone = self._lesson([known], unit, seed)
         return _Run(
-            tstr=read(self._lesson([made], unit, seed), held_out),
-            trtr=read(alone, held_out),
-            augmented=read(self._lesson(both, unit, seed), held_out),
-            trts=read(alone, fresh),
+            tstr=self._answers([made], held_out, unit, seed),
+            trtr=self._answers([known], held_out, unit, seed),
+            augmented=self._answers(both, held_out, unit, seed),
+            trts=self._answers([known], fresh, unit, seed),
         )
 
-    def _lesson(self, sources: Sequence[Examples], unit: float, seed: int) -> Taught:
-        """A reader taught by these examples, the same one when they come again."""
-        key = (*(tuple(zip(source.keys, source.labels, strict=True)) for source in sources), unit, seed)
-        if key not in self._lessons:
+    def _answers(self, taught: Sequence[Examples], asked: Examples, unit: float, seed: int) -> Answers:
+        """What a reader taught by some examples says of others, worked out once."""
+        lesson = (*(source.identity for source in taught), unit, seed)
+        if lesson not in self._lessons:
             while len(self._lessons) >= _MOST_KEPT:
                 del self._lessons[next(iter(self._lessons))]
-            self._lessons[key] = self.reader.teach(sources, unit, seed)
-        return self._lessons[key]
+            self._lessons[lesson] = _Lesson(self.reader.teach(taught, unit, seed), {})
+        reader, answers = self._lessons[lesson].taught, self._lessons[lesson].answers
+        if asked.identity not in answers:
+            answers[asked.identity] = read(reader, asked)
+        # The rows are those of the windows at hand, which may be others of the same content in another order.
+        return replace(answers[asked.identity], rows=np.asarray(asked.rows, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """A reader that was taught, and what it said so far."""
+
+    taught: Taught
+    answers: dict[Identity, Answers]
 
 
 @dataclass(frozen=True)
