@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -11,11 +12,13 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from sd_core.nn.building import KernelUnavailable, find_compiler, load_library
 from sd_core.plugin import SdError
-from sd_hourglass import neighborhood
+from sd_hourglass import neighborhood, tiles
+from sd_hourglass.compiled.kernel import load_kernel
 from sd_hourglass.neighborhood import NeighborhoodAttention
 
-PARTS = torch.randn(3, 1, 6, 9, 2, 8, generator=torch.Generator().manual_seed(0)).unbind()
+PARTS = torch.randn(3, 1, 6, 9, 2, 16, generator=torch.Generator().manual_seed(0)).unbind()
 
 
 class Natten(ModuleType):
@@ -39,8 +42,23 @@ class Natten(ModuleType):
 
 
 @pytest.fixture(autouse=True)
-def _say_it_again() -> None:
-    neighborhood._announce.cache_clear()
+def _say_it_again() -> Iterator[None]:
+    """What is chosen and said is remembered for the life of a process; tests start and end without."""
+
+    def forget() -> None:
+        for remembered in (neighborhood._announce, neighborhood._no_kernel, load_kernel, load_library):
+            remembered.cache_clear()
+
+    forget()
+    yield
+    forget()
+
+
+def need_a_compiler() -> None:
+    try:
+        find_compiler()
+    except KernelUnavailable as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture
@@ -50,11 +68,38 @@ def natten(monkeypatch: pytest.MonkeyPatch) -> Natten:
     return module
 
 
-def test_without_cuda_it_is_tiles(natten: Natten, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_cuda_it_is_a_compiled_kernel(natten: Natten, caplog: pytest.LogCaptureFixture) -> None:
+    need_a_compiler()
     caplog.set_level("INFO")
     for _ in range(2):
+        assert NeighborhoodAttention(6, 9, 7).fused == "compiled"
+    assert caplog.messages == ["neighborhood attention: a compiled kernel"]
+
+
+def test_without_a_compiler_it_is_tiles(
+    natten: Natten, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    for _ in range(2):
         assert NeighborhoodAttention(6, 9, 7).fused == "tiles"
-    assert caplog.messages == ["neighborhood attention: tiles in plain PyTorch"]
+    why, what = caplog.messages
+    assert "no C compiler (no-such-compiler)" in why
+    assert what == "neighborhood attention: tiles in plain PyTorch"
+    with pytest.raises(SdError, match=r"'compiled' does not work here: .*; choose 'auto'"):
+        NeighborhoodAttention(6, 9, 7, backend="compiled")
+
+
+def test_the_compiled_kernel_gets_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole groups of channels, in precisions it knows: also bfloat16 where the processor does not."""
+    need_a_compiler()
+    monkeypatch.setattr(tiles, "_BF16_PROCESSOR", False)
+    for dtype, head_dim, fits in ((torch.float32, 16, True), (torch.float64, 64, True), (torch.float32, 24, False)):
+        assert neighborhood._is_for("compiled", torch.empty(1, 6, 9, 2, head_dim, dtype=dtype)) == fits
+    half = torch.empty(1, 6, 9, 2, 16, dtype=torch.bfloat16)
+    assert neighborhood._is_for("compiled", half)
+    monkeypatch.setattr(tiles, "_BF16_PROCESSOR", True)
+    assert not neighborhood._is_for("compiled", half)
 
 
 def test_on_cuda_it_is_natten_where_that_can(
@@ -77,7 +122,7 @@ def test_on_cuda_it_is_natten_where_that_can(
 def test_what_is_not_on_cuda_is_for_tiles_anyway(natten: Natten, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = NeighborhoodAttention(6, 9, 7)(*PARTS, 1.0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert torch.equal(NeighborhoodAttention(6, 9, 7)(*PARTS, 1.0), expected)
+    torch.testing.assert_close(NeighborhoodAttention(6, 9, 7)(*PARTS, 1.0), expected)
     assert not natten.calls
 
 
@@ -94,12 +139,14 @@ def test_what_is_not_on_cuda_is_for_tiles_anyway(natten: Natten, monkeypatch: py
 def test_fused_kernels_get_what_they_take(dtype: torch.dtype, head_dim: int, fits: bool) -> None:
     with FakeTensorMode():
         value = torch.empty(1, 6, 9, 2, head_dim, dtype=dtype, device="cuda")
-    assert neighborhood._is_for_fused(value) == fits
+    assert neighborhood._is_for("flex", value) == fits
 
 
-@pytest.mark.parametrize("backend", ["tiles", "flex", "natten"])
+@pytest.mark.parametrize("backend", ["tiles", "compiled", "flex", "natten"])
 def test_a_backend_that_is_named_is_taken(natten: Natten, backend: neighborhood.Backend) -> None:
     """With queries in another dtype than values, as rotary tables leave them."""
+    if backend == "compiled":
+        need_a_compiler()
     query, key, value = PARTS
     out = NeighborhoodAttention(6, 9, 7, backend=backend)(query.double(), key.double(), value, 0.5)
     assert out.dtype == torch.float32
@@ -121,5 +168,5 @@ def test_what_cannot_be_is_refused() -> None:
         with pytest.raises(SdError, match="odd"):
             NeighborhoodAttention(6, 9, kernel)
     unknown: Any = "cudnn"
-    with pytest.raises(SdError, match="'cudnn' is none of auto, tiles, flex, natten"):
+    with pytest.raises(SdError, match="'cudnn' is none of auto, tiles, compiled, flex, natten"):
         NeighborhoodAttention(6, 9, 7, backend=unknown)

@@ -51,7 +51,7 @@ class _GEGLU(torch.autograd.Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator,unused-ignore]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return _backward(gradient, *ctx.saved_tensors, ctx.needs_input_grad)
+        return _backward(gradient, ctx.saved_tensors, ctx.needs_input_grad)
 
 
 def _forward(x: Tensor, gate_up: Tensor, down: Tensor, inner: Tensor | None) -> Tensor:
@@ -71,10 +71,9 @@ def _forward(x: Tensor, gate_up: Tensor, down: Tensor, inner: Tensor | None) -> 
     return out
 
 
-def _backward(
-    gradient: Tensor, x: Tensor, gate_up: Tensor, down: Tensor, inner: Tensor, needed: tuple[bool, ...]
-) -> tuple[Tensor | None, ...]:
+def _backward(gradient: Tensor, saved: tuple[Tensor, ...], needed: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
     """Gradients of x, gate_up and down, those that are needed."""
+    x, gate_up, down, inner = saved
     from_up, from_gate = gate_up.chunk(2)
     to_x, to_gate_up, to_down = (
         torch.zeros_like(part) if need else None for part, need in zip((x, gate_up, down), needed, strict=True)
