@@ -47,7 +47,8 @@ class FlowOptions(ObjectiveOptions):
                 raise ValueError(
                     f"{key} belongs to timestep_sampling = '{sampling}', not to '{self.timestep_sampling}'"
                 )
-        if "endpoint_fade" in self.model_fields_set and not self.endpoint_losses:
+        faded = self.endpoint_fade != type(self).model_fields["endpoint_fade"].default  # a resolved run names all keys
+        if faded and not self.endpoint_losses:
             raise ValueError(f"endpoint_fade fades {', '.join(self._ENDPOINT)}; give one of them a weight")
         return self
 
@@ -99,6 +100,8 @@ class CaptionOptions(TextOptions):
     """Blocks of the encoder "bytes"."""
     max_bytes: Width = 256
     """Longest caption that the encoder "bytes" reads."""
+    word_rows: Width = 4096
+    """Rows of the table that the encoder "bytes" hashes words and their pieces to; more for rich vocabularies."""
     too_long: Literal["refuse", "cut"] = "refuse"
     """What becomes of captions that are longer than the encoder takes; cutting is said, with their number."""
 
@@ -111,7 +114,11 @@ class CaptionOptions(TextOptions):
     def _refuse_what_a_frozen_encoder_does_not_read(self) -> Self:
         if self.BYTES in self.encoders and len(self.encoders) > 1:
             raise ValueError('encoder = "bytes" stands alone; list frozen encoders only')
-        ignored = [key for key in ("layers", "max_bytes") if getattr(self, key) != type(self).model_fields[key].default]
+        ignored = [
+            key
+            for key in ("layers", "max_bytes", "word_rows")
+            if getattr(self, key) != type(self).model_fields[key].default
+        ]
         if ignored and self.BYTES not in self.encoders:
             raise ValueError(f'{" and ".join(ignored)} belongs to encoder = "bytes"; remove it')
         return self
