@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.timeseries_table import data, scores
+from benchmarks.timeseries_table import data, product, scores
 from benchmarks.timeseries_table.__main__ import main
 from benchmarks.timeseries_table.memorisation import memorisation, nearest
 from benchmarks.timeseries_table.product import training_minutes
@@ -202,6 +202,10 @@ def test_two_steps_from_the_table_to_the_page(tables: Path, tmp_path: Path, monk
     (drawn,) = folder.glob("drawn-*.npy")
     assert np.load(drawn).shape == (ROWS - 23, 3, 24)
     assert len(json.loads((folder / "floor.json").read_text(encoding="utf-8"))["discriminative"]) == scores.REPEATS
+    monkeypatch.setattr(product, "train", lambda *_, **__: None)  # as if a signal had ended it at once
+    stopped = CliRunner().invoke(main, [*words, "--steps", "4"], catch_exceptions=False)
+    assert stopped.exit_code == 2
+    assert "after step 2 of 4" in stopped.output
 
 
 def test_an_unknown_set_is_named() -> None:

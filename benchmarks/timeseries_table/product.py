@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sd_core.config.read import read_run
+from sd_core.errors import SdError
 from sd_core.registry import discover
-from sd_core.run.checkpoint import MANIFEST, checkpoints
+from sd_core.run.checkpoint import MANIFEST, checkpoints, newest, step_of
 from sd_core.run.console import counting
 from sd_core.run.sample import generate, load_run, provenance
 from sd_core.run.train import train
@@ -37,11 +38,14 @@ def train_set(windows: Path, folder: Path, overrides: Sequence[str]) -> None:
     """Train on a window dataset, from the newest checkpoint in `folder` where there is one.
 
     Raises:
-        SdError: what `sd-train` would refuse.
+        SdError: what `sd-train` would refuse; or the training was told to stop before its end.
     """
     registry = discover()
     run = read_run(CONFIG, (f'dataset.name="{windows.resolve()}"', *overrides), registry)
     train(run, folder, resume_from="latest" if checkpoints(folder) else None, registry=registry)
+    step, total = step_of(newest(folder)), run.config.training.max_train_steps
+    if total is not None and step < total:  # a signal ends a training well; what was to follow must not begin
+        raise SdError(f"the training of {folder} was stopped after step {step} of {total}: the same command goes on")
 
 
 def draw(folder: Path, count: int, overrides: Sequence[str], kept: Path) -> Drawn:
