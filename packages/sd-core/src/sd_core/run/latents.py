@@ -1,4 +1,4 @@
-"""The latent space of a run: which one a checkpoint was made in, and latents kept on disk between runs."""
+"""Latents kept on disk between runs."""
 
 from __future__ import annotations
 
@@ -19,47 +19,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sd_core.config.read import Run
-from sd_core.errors import SdError
 from sd_core.nn.artefacts import cache_errors, recipe_folder, weights_hash
-from sd_core.protocols import Codec
 from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly
 from sd_core.run.console import counting
 from sd_core.run.data import Split
 
-LATENT_SPACE = "latent_space.json"
-"""Of a checkpoint: which latent space its network works in."""
 _VALUES, _SEAL = "latents.npy", "seal.json"
 _PER_PASS = 1024
 """Channels of examples that are encoded between two ticks of the progress line: about 16 MB of 64 x 64 pictures."""
 _log = logging.getLogger(__name__)
-
-
-def write_latent_space(folder: Path, codec: Codec) -> None:
-    """Remember which latent space a checkpoint belongs to; the VAE itself is never stored."""
-    fingerprint = getattr(codec, "fingerprint", None)
-    if fingerprint is not None:
-        content = {"fingerprint": fingerprint, "shape": list(codec.shape)}
-        (folder / LATENT_SPACE).write_text(json.dumps(content, indent=1), encoding="utf-8")
-
-
-def refuse_other_latent_space(folder: Path, codec: Codec) -> None:
-    """Check that a checkpoint's network meets the codec that it was trained with.
-
-    Raises:
-        SdError: it is another one, under the same name or not.
-    """
-    path = folder / LATENT_SPACE
-    if not path.is_file():
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
-    now = getattr(codec, "fingerprint", None)
-    if now != before:
-        raise SdError(
-            f"{folder} was trained in another latent space ({before[:12]}, here {str(now)[:12]}): what "
-            "[codec.extras] names has other weights, another scale or precision; set codec.extras.pretrained to the "
-            "VAE that it was trained with"
-        )
 
 
 @dataclass

@@ -17,10 +17,9 @@ from torch import nn
 from sd_core.config.read import Run
 from sd_core.run.assemble import Assembly, Geometry
 from sd_core.run.data import Split
-from sd_core.run.latents import refuse_other_latent_space, write_latent_space
+from sd_core.run.foreign import refuse_other_foreign, remember_foreign
 from sd_core.run.randomness import Stream, uniform
 from sd_core.run.state import write_tensors
-from sd_core.run.text_encoders import refuse_other_text_encoders, write_text_encoders
 from sd_core.task import GridShape, LabelSpace, SignalInfo
 
 if TYPE_CHECKING:
@@ -117,8 +116,7 @@ class Story:
         if self.origin is not None:
             self.origin.write(folder)
         write_tensors(folder / REPRESENTATION, assembly.representation.state_dict())
-        write_latent_space(folder, assembly.codec)
-        write_text_encoders(folder, assembly.network.conditioner)
+        remember_foreign(folder, assembly)
 
 
 def kept_averages(run: Run) -> list[str]:
@@ -134,8 +132,7 @@ def load_representation(folder: Path, assembly: Assembly) -> None:
     Raises:
         SdError: the codec or the text encoders are not those that the run was trained with.
     """
-    refuse_other_latent_space(folder, assembly.codec)
-    refuse_other_text_encoders(folder, assembly.network.conditioner)
+    refuse_other_foreign(folder, assembly)
     cast(nn.Module, assembly.representation).load_state_dict(load_file(folder / REPRESENTATION))
 
 
