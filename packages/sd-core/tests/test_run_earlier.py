@@ -89,6 +89,20 @@ def test_it_must_have_been_trained_on_the_same_view_and_labels(folder: Path, tmp
     assert generate(load_run(tmp_path / "told", unconditional, registry=REGISTRY), 2).columns["label"]
 
 
+def test_it_must_speak_of_the_same_labels_in_the_same_words(folder: Path, tmp_path: Path) -> None:
+    told, small = {"name": "toy", "conditioning": "caption"}, {"width": 32, "layers": 1}
+    for name, template in (("said", "EEG, {state}"), ("alike", "EEG, {state}"), ("else", "{state} EEG")):
+        training = {"max_train_steps": 2, "checkpoint_interval": 1}
+        run = read(folder / "data", model=told, conditioning={**small, "template": template}, training=training)
+        train(run, tmp_path / name, registry=REGISTRY)
+    loaded = load_run(tmp_path / "said", guided(tmp_path / "alike", 2.0), registry=REGISTRY)
+    assert loaded.earlier is not None
+    assert loaded.earlier.codec is loaded.assembly.codec, "equal parts stand on the device once"
+    sentence = r"else.* cannot guide .*its captions are made by the template '\{state\} EEG', the model's are made by"
+    with pytest.raises(SdError, match=sentence):
+        load_run(tmp_path / "said", guided(tmp_path / "else", 2.0), registry=REGISTRY)
+
+
 def test_latents_of_another_vae_are_another_view(folder: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         vae = write_tiny_vae(tmp_path / f"vae-{seed}", factor=2, latent_channels=4, seed=seed)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -11,6 +13,7 @@ from sd_core.config.read import Run, read_resolved
 from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly
+from sd_core.run.captions import CAPTION, template_of
 from sd_core.run.checkpoint import checkpoints, newest, step_of, verified
 from sd_core.run.loading import load_assembly
 from sd_core.run.stored import RUN, TaskCard, read_card
@@ -42,10 +45,13 @@ def load_earlier(run: Run, checkpoint: Path, assembly: Assembly, card: TaskCard,
         raise SdError(f"{KEY} is {folder}, the model itself: name an earlier checkpoint, or a smaller model")
     other_card = read_card(folder)
     reference = load_assembly(other, folder, other_card, registry)
-    difference = _difference(assembly, reference, card, other_card)
+    difference = _difference(assembly, reference) or next(
+        chain(_other_labels(assembly, reference, card, other_card), _other_captions(run, other, reference)), None
+    )
     if difference is not None:
         raise SdError(f"{KEY}: {folder} cannot guide {checkpoint}: {difference}")
-    return reference
+    # Equal parts are needed once: a second VAE would only fill the device.
+    return replace(reference, codec=assembly.codec, representation=assembly.representation)
 
 
 def _find(wanted: int | str, checkpoint: Path) -> Path:
@@ -61,7 +67,7 @@ def _find(wanted: int | str, checkpoint: Path) -> Path:
     return verified(folder)
 
 
-def _difference(model: Assembly, reference: Assembly, card: TaskCard, other: TaskCard) -> str | None:
+def _difference(model: Assembly, reference: Assembly) -> str | None:
     """Why two models do not see the same thing, as a clause."""
     if model.task.shape != reference.task.shape:
         return f"it sees {reference.task.shape}, the model {model.task.shape}"
@@ -74,7 +80,7 @@ def _difference(model: Assembly, reference: Assembly, card: TaskCard, other: Tas
         return "it has another codec"
     if getattr(model.codec, "fingerprint", None) != getattr(reference.codec, "fingerprint", None):
         return "it was trained in another latent space"
-    return next(_other_labels(model, reference, card, other), None)
+    return None
 
 
 def _other_labels(model: Assembly, reference: Assembly, card: TaskCard, other: TaskCard) -> Iterator[str]:
@@ -85,6 +91,20 @@ def _other_labels(model: Assembly, reference: Assembly, card: TaskCard, other: T
     for role in sorted(told):
         if _values(card, role) != _values(other, role):
             yield f"its labels of '{role}' are not the model's"
+
+
+def _other_captions(run: Run, other: Run, reference: Assembly) -> Iterator[str]:
+    """One wording guides no other: both are shown the same sentences."""
+    if CAPTION in reference.network.conditioner.roles:
+        ours, theirs = _wording(run), _wording(other)
+        if ours != theirs:
+            yield f"its captions are {theirs}, the model's are {ours}"
+
+
+def _wording(run: Run) -> str:
+    template = template_of(run)
+    column = f"the column {run.config.dataset.caption_column!r}"
+    return column if template is None else f"made by the template {template.text!r}"
 
 
 def _values(card: TaskCard, role: str) -> object:
