@@ -196,7 +196,9 @@ def test_a_vae_that_cannot_be_had_names_the_layout_that_works(tmp_path: Path, mo
     assert "codec.extras.pretrained = 'stabilityai/stable-diffusion-3.5-medium'" in said
     assert "(no network)" in said
     assert "FOLDER/vae/config.json and FOLDER/vae/diffusion_pytorch_model.safetensors" in said
+    assert "taken from model.pretrained" in said
     assert "its folder has no vae/config.json" in refused(tmp_path)
+    assert "(there is no such folder)" in refused(tmp_path / "mistyped")
 
 
 def test_a_folder_without_weights_is_refused(folder: Path, tmp_path: Path) -> None:

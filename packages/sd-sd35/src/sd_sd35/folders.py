@@ -10,6 +10,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch._subclasses.fake_tensor import FakeTensor
 
+from sd_core.nn.hub import why_absent
 from sd_core.plugin import SdError
 
 LAYOUT = (
@@ -47,11 +48,9 @@ def _from_hub(source: str, revision: str | None, parts: Sequence[str], key: str)
     try:
         found = snapshot_download(source, revision=revision, allow_patterns=patterns, ignore_patterns=["*.fp16*"])
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise SdError(
-            f"{key} = {source!r} is no folder here, and the hub does not give it ({type(error).__name__}: {first}); "
-            "for a gated model accept its licence on the hub and log in (`hf auth login`), or, offline, name a folder "
-            f"with {LAYOUT}"
+            f"{key} = {source!r} cannot be had ({why_absent(source, error)}); without the hub, name a folder with "
+            f"{LAYOUT}"
         ) from error
     return Path(found)
 

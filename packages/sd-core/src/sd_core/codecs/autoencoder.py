@@ -11,6 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from sd_core.errors import SdError
+from sd_core.nn.hub import could_be_on_hub, why_absent
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -100,7 +101,7 @@ def _fetched(pretrained: str, revision: str | None, needed: tuple[str, ...]) -> 
     try:
         return Path(snapshot_download(pretrained, revision=revision, allow_patterns=wanted))
     except (OSError, HfHubHTTPError, HFValidationError) as error:
-        raise SdError(_absence(pretrained, _first_line(error))) from error
+        raise SdError(_absence(pretrained, why_absent(pretrained, error))) from error
 
 
 def _config_for_sizes(pretrained: str, revision: str | None) -> Mapping[str, Any]:
@@ -129,13 +130,13 @@ def _absence(pretrained: str, why: str) -> str:
     return (
         f"{_where(pretrained)}: no VAE can be had from there ({why}); name a folder FOLDER that holds "
         f"FOLDER/{SUBFOLDER}/{CONFIG} and FOLDER/{SUBFOLDER}/{WEIGHTS}, as `hf download "
-        f"{pretrained if not Path(pretrained).is_dir() else 'MODEL'} --include '{SUBFOLDER}/*' --local-dir FOLDER` "
+        f"{'MODEL' if Path(pretrained).is_dir() or not could_be_on_hub(pretrained) else pretrained} --include '{SUBFOLDER}/*' --local-dir FOLDER` "
         "leaves them where there is a network and, for a gated model, an accepted licence"
     )
 
 
 def _where(pretrained: str) -> str:
-    return f"codec.extras.pretrained = {pretrained!r}"
+    return f"codec.extras.pretrained = {pretrained!r} (with latent_space = true taken from model.pretrained)"
 
 
 def _first_line(error: BaseException) -> str:
