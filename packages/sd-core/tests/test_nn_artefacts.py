@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 
 from sd_core.errors import SdError
 from sd_core.nn import artefacts
-from sd_core.nn.artefacts import Shelf, recipe_folder, weights_hash
+from sd_core.nn.artefacts import Shelf, Tensors, recipe_folder, weights_hash
 
 
 class Encoder:
@@ -56,6 +58,23 @@ def test_another_recipe_rebuilds(other: dict[str, object]) -> None:
     assert encode.asked == [["eeg"], ["eeg"]]
 
 
+def test_of_several_that_lack_the_same_one_makes_it() -> None:
+    calls: list[list[str]] = []
+
+    def slowly(texts: Sequence[str]) -> list[dict[str, Tensor]]:
+        calls.append(list(texts))
+        time.sleep(0.2)
+        return [{"length": torch.tensor(len(text))} for text in texts]
+
+    def ask(_: int) -> list[Tensors]:
+        return shelf().take(["eeg", "at rest"], slowly)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ask, range(4)))
+    assert calls == [["eeg", "at rest"]]
+    assert [int(entry["length"]) for entries in found for entry in entries] == [3, 7] * 4
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "swapped"])
 def test_what_is_damaged_is_made_again(damage: str) -> None:
     encode, made = Encoder(), shelf()
@@ -92,7 +111,7 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(cache: Path) -> None:
 
 def test_no_scratch_is_left(cache: Path) -> None:
     shelf().take(["eeg"], Encoder())
-    assert sorted(path.suffix for path in cache.rglob("*") if path.is_file()) == [".json", ".safetensors"]
+    assert sorted(path.suffix for path in cache.rglob("*") if path.is_file()) == [".json", ".lock", ".safetensors"]
 
 
 def test_the_hash_of_weights_sees_every_bit_and_no_device() -> None:

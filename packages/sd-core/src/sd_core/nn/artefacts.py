@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -101,26 +102,46 @@ class Shelf:
 
         Args:
             contents: Texts; the same one may stand there twice and is made once.
-            make: Called at most once, with the contents that are not kept yet, each once.
+            make: Called at most once, with the contents that are not kept yet, each once. Of several processes that
+                lack the same, such as those of one training, one makes it and the others wait.
 
         Raises:
             SdError: the cache cannot be written.
             ValueError: `make` gave another number of entries than it was asked for.
         """
-        found = {content: entry for content in dict.fromkeys(contents) if (entry := self._find(content)) is not None}
-        missing = [content for content in dict.fromkeys(contents) if content not in found]
-        if missing:
-            made = make(missing)
-            if len(made) != len(missing):
-                raise ValueError(f"{len(made)} entries were made of {len(missing)} contents")
-            for content, entry in zip(missing, made, strict=True):
-                found[content] = self._put(content, entry)
+        found = self._kept(contents)
+        if found.keys() != set(contents):
+            with self._alone():
+                found |= self._kept([content for content in contents if content not in found])
+                missing = [content for content in dict.fromkeys(contents) if content not in found]
+                found |= self._made(missing, make) if missing else {}
         return [found[content] for content in contents]
 
     def path(self, content: str) -> Path:
         """Where the entry of a content stands."""
         name = _key(content)
         return self.folder / name[:2] / f"{name[2:]}.safetensors"
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process makes entries of this recipe."""
+        lock = FileLock(self.folder / "making.lock")
+        with cache_errors(self.folder):
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _made(self, missing: Sequence[str], make: Make) -> dict[str, Tensors]:
+        made = make(missing)
+        if len(made) != len(missing):
+            raise ValueError(f"{len(made)} entries were made of {len(missing)} contents")
+        return {content: self._put(content, entry) for content, entry in zip(missing, made, strict=True)}
+
+    def _kept(self, contents: Sequence[str]) -> dict[str, Tensors]:
+        found = {content: self._find(content) for content in dict.fromkeys(contents)}
+        return {content: entry for content, entry in found.items() if entry is not None}
 
     def _find(self, content: str) -> Tensors | None:
         if content in self._near:
