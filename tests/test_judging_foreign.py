@@ -70,14 +70,15 @@ def test_what_sd_sample_writes_is_judged_like_the_run_itself(trained: Path) -> N
     for form in ("npz", "dataset"):
         done = command(sd_core.cli.sample.main, run, "-n", 16, "--to", form, "-o", trained / form)
         assert done.exit_code == 0, done.output
-    command(sd_core.cli.evaluate.main, run, "-n", 16, "-o", trained / "own")
+    command(sd_core.cli.evaluate.main, run, "-n", 16, "-o", trained / "own", "--set", "evaluation.report=none")
     named = ["--set", 'evaluation.metrics=["log_spectral_distance", "correlation", "kurtosis", "memorisation"]']
     found = {"own": json.loads((trained / "own" / "metrics.json").read_text())}
     for form in ("npz", "dataset"):
         arguments = ["--real", trained / "data", "--generated", trained / form, "-o", trained / f"{form}-out", *named]
+        arguments += ["--set", "evaluation.report=none"] if form == "npz" else []
         done = command(sd_core.cli.evaluate.main, *arguments)
         assert done.exit_code == 0, done.output
-        assert (trained / f"{form}-out" / "report.html").is_file()
+        assert (trained / f"{form}-out" / "report.html").is_file() == (form == "dataset")
         found[form] = json.loads((trained / f"{form}-out" / "metrics.json").read_text())
     for form in ("npz", "dataset"):
         assert found[form]["verdict"] == found["own"]["verdict"]
@@ -95,6 +96,7 @@ def test_a_copy_of_the_training_windows_from_elsewhere_is_told(trained: Path) ->
     names = np.array(split.info.channel_names)  # type: ignore[union-attr]
     np.savez(trained / "copies.npz", signal=signal, channel_names=names, sfreq=125.0, unit="uV")
     arguments = ["--real", trained / "data", "--generated", trained / "copies.npz", "-o", trained / "copies-out"]
+    arguments += ["--set", "evaluation.report=none"]
     done = command(sd_core.cli.evaluate.main, *arguments, "--set", 'evaluation.metrics=["memorisation"]')
     assert done.exit_code == 0, done.output
     verdict = json.loads((trained / "copies-out" / "metrics.json").read_text())["verdict"]
