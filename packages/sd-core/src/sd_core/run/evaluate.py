@@ -25,6 +25,7 @@ from sd_core.registry import Registry
 from sd_core.run.referring import counted, networks_of, reference_split
 from sd_core.run.sample import LoadedRun, generate, load_run, provenance, run_dir_of
 from sd_core.task import Windows
+from sd_core.windows.reading import PictureSet, WindowSet
 from sd_core.windows.room import refuse_unwritable
 
 HISTORY = "metrics.jsonl"
@@ -118,7 +119,14 @@ def _card(loaded: LoadedRun, real: Windows, train: Windows, count: int, evaluati
         "subjects": subjects_of({"train": train, config.dataset.test_split: real}),
         "reference": fingerprint(real),
         "reference_split": config.dataset.test_split,
+        "data": _data(loaded.split(config.dataset.train_split)),
     }
+
+
+def _data(source: WindowSet | PictureSet) -> dict[str, Any]:
+    """What a dataset says of itself: corpus, source, licence, whether it was generated; empty for foreign ones."""
+    about = {"corpus": source.meta.get("corpus"), **source.meta.get("about", {})}
+    return {name: value for name, value in about.items() if value is not None}
 
 
 def curves(history: Path) -> dict[str, list[tuple[float, float]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,66 +11,44 @@ from numpy.typing import NDArray
 from scipy.signal import spectrogram
 
 from sd_core.plugin import Windows
-from sd_data.metrics.bands import electrode, posterior, whole
+from sd_data.metrics.bands import posterior
 from sd_data.metrics.features import features
-from sd_data.report.svg import ACCENT, INK, figure
+from sd_data.report.svg import INK, figure
 
-REGIONS: Mapping[str, frozenset[str]] = {
-    "Frontal": frozenset({"fp1", "fp2", "f3", "f4", "fz", "f7", "f8"}),
-    "Central": frozenset({"c3", "c4", "cz"}),
-    "Posterior": frozenset({"p3", "p4", "pz", "o1", "o2", "oz"}),
-}
 SHOWN_S = 6.0
 """Seconds of a waveform: enough for rhythms, short enough to see waves."""
 MOST_TRACES = 20
+ELECTRODES = 10
+"""Traces where many windows are shown: enough to compare, few enough to see."""
 
 
-def spectra(windows: Mapping[str, Windows]) -> list[Figure]:
-    """Power spectra of all electrodes and of each region that has electrodes."""
-    names = [electrode(name) for name in windows["real"].info.channel_names]
-    regions = {title: [i for i, name in enumerate(names) if name in members] for title, members in REGIONS.items()}
-    chosen = {"All electrodes": list(range(len(names))), **{title: rows for title, rows in regions.items() if rows}}
-    return [_spectrum(windows, title, rows) for title, rows in chosen.items()]
+def waveforms(
+    windows: Windows, row: int, title: str, colour: str, spacing: float, *, start: int = 0, most: int = MOST_TRACES
+) -> Figure:
+    """The first seconds of one window, electrodes below each other.
 
-
-def _spectrum(windows: Mapping[str, Windows], title: str, channels: Sequence[int]) -> Figure:
-    drawn = figure()
-    axes = drawn.subplots()
-    looks: dict[str, dict[str, Any]] = {
-        "real": {"color": INK, "label": "held-out real"},
-        "train": {"color": INK, "linewidth": 1.0, "linestyle": ":", "label": "training (floor)"},
-        "generated": {"color": ACCENT, "linestyle": "--", "linewidth": 2.0, "label": "generated"},
-    }
-    for role, look in looks.items():
-        found = features(windows[role])
-        bins = whole(found.frequency)
-        decibels = found.decibels[:, channels][..., bins].mean(1)
-        low, middle, high = np.percentile(decibels, (10, 50, 90), axis=0)
-        if role == "real":
-            axes.fill_between(found.frequency[bins], low, high, color=INK, alpha=0.12, linewidth=0)
-        elif role == "generated":
-            for edge in (low, high):
-                axes.plot(found.frequency[bins], edge, color=ACCENT, linewidth=0.8, alpha=0.8)
-        axes.plot(found.frequency[bins], middle, **look)
-    axes.set(title=title, xlabel="Hz", ylabel="dB (1 µV²/Hz)")
-    axes.margins(x=0)
-    axes.legend()
-    return drawn
-
-
-def waveforms(windows: Windows, row: int, title: str, colour: str, spacing: float) -> Figure:
-    """One window, electrodes below each other, `spacing` microvolts apart."""
+    Args:
+        windows: Holds the window.
+        row: Which one.
+        title: Above it.
+        colour: Of the traces.
+        spacing: Distance of traces in microvolts.
+        start: Sample to begin at.
+        most: Electrodes at most, evenly spread over those there.
+    """
     info = windows.info
-    shown = min(info.n_samples, round(SHOWN_S * info.sfreq))
-    channels = spread(info.n_channels, MOST_TRACES)
+    shown = min(info.n_samples - start, round(SHOWN_S * info.sfreq))
+    channels = spread(info.n_channels, most)
     drawn = figure(4.8, 1.0 + 0.24 * len(channels))
     axes = drawn.subplots()
-    time = np.arange(shown) / info.sfreq
+    time = (start + np.arange(shown)) / info.sfreq
     for place, channel in enumerate(channels):
-        trace = windows.signal[row, channel, :shown].astype(np.float64)
+        trace = windows.signal[row, channel, start : start + shown].astype(np.float64)
         axes.plot(time, trace - trace.mean() - place * spacing, color=colour, linewidth=0.8)
-    axes.set_yticks([-place * spacing for place in range(len(channels))], [info.channel_names[c] for c in channels])
-    axes.set(title=title, xlabel="seconds", ylim=(-(len(channels) - 0.2) * spacing, 0.8 * spacing))
+    names = [info.channel_names[channel] for channel in channels]
+    axes.set_yticks([-place * spacing for place in range(len(channels))], names, parse_math=False)
+    axes.set_title(title, parse_math=False)
+    axes.set(xlabel="seconds", ylim=(-(len(channels) - 0.2) * spacing, 0.8 * spacing))
     axes.tick_params(axis="y", length=0, labelsize=8)
     axes.spines["left"].set_visible(False)
     axes.margins(x=0)
@@ -113,30 +90,6 @@ def _spectrogram(windows: Windows, row: int) -> tuple[NDArray[np.float64], NDArr
     frequency, time, power = spectrogram(signal, info.sfreq, nperseg=segment, noverlap=segment * 3 // 4)
     shown = frequency <= 45 if (frequency <= 45).sum() > 1 else frequency >= 0
     return frequency[shown], time, 10 * np.log10(power[shown] + 1e-3)
-
-
-def correlations(windows: Mapping[str, Windows]) -> list[Figure]:
-    """Mean correlation between electrodes: real, generated and their absolute difference."""
-    real, generated = (features(windows[role]).correlation.mean(0) for role in ("real", "generated"))
-    names = windows["real"].info.channel_names
-    return [
-        _matrix(real, names, "Held-out real", (-1, 1)),
-        _matrix(generated, names, "Generated", (-1, 1)),
-        _matrix(np.abs(generated - real), names, "Absolute difference", (0, 0.5)),
-    ]
-
-
-def _matrix(values: NDArray[np.float64], names: Sequence[str], title: str, limits: tuple[float, float]) -> Figure:
-    drawn = figure(4.2, 3.7)
-    axes = drawn.subplots()
-    image = axes.imshow(values, cmap="cividis", clim=limits)
-    ticks = spread(len(names), 10)
-    axes.set_xticks(ticks, [names[i] for i in ticks], rotation=90)
-    axes.set_yticks(ticks, [names[i] for i in ticks])
-    axes.set_title(title)
-    axes.spines[:].set_visible(False)
-    drawn.colorbar(image, ax=axes, shrink=0.8).outline.set_visible(False)
-    return drawn
 
 
 def curves(series: Mapping[str, Sequence[Sequence[float]]]) -> list[Figure]:

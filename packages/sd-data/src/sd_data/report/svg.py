@@ -65,7 +65,14 @@ def inline(drawn: Figure, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = text.replace(INK, "currentColor").replace(ACCENT, "var(--accent)")
     text = re.sub(r"'?DejaVu Sans'?[^;\"]*", "var(--font)", text)
+    text = re.sub(r' d="([^"]*)"', lambda path: f' d="{_short(path[1])}"', text)
     # The CSS decides the width; the height follows from the view box.
     head, rest = text.split(">", 1)
     head = re.sub(r' (width|height)="[^"]*"', "", head)
     return f'{head} role="img" aria-label="{label}">{rest}'
+
+
+def _short(path: str) -> str:
+    """A path to a tenth of a point, half as long: line after line needs no letter."""
+    rounded = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), path)
+    return re.sub(r"(?<=[\d ])L (?=-?[\d.])", "", " ".join(rounded.split()))

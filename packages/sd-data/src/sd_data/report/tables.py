@@ -34,9 +34,11 @@ def _row(entry: Entry, references: Mapping[str, str]) -> str:
     numbers = {name: entry["floor"] if name == "floor" else entry["surrogates"].get(name) for name in references}
     unit = f" <small>{escape(entry['unit'])}</small>" if entry["unit"] else ""
     cells = [f"<th scope=row>{escape(entry['title'])}{unit}{_ideal(entry)}</th>"]
-    cells.append(f'<td class="number ours" data-label="Generated">{_number(entry["value"], entry["note"])}</td>')
+    ours = _number(entry["value"], entry["note"]) + _interval(entry, "interval")
+    cells.append(f'<td class="number ours" data-label="Generated">{ours}</td>')
     cells += [
-        f'<td class=number data-label="{escape(_capital(references[name]))}">{_number(value)}</td>'
+        f'<td class=number data-label="{escape(_capital(references[name]))}">{_number(value)}'
+        f"{_interval(entry, 'floor_interval') if name == 'floor' else ''}</td>"
         for name, value in numbers.items()
     ]
     sign, words = MARKS[mark(entry)]
@@ -105,13 +107,19 @@ def _capital(text: str) -> str:
 def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value is None or value == {}:
+    if value is None or value in ({}, [], ()):
         return "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(_words(item) for item in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _interval(entry: Entry, key: str) -> str:
+    """The 95 % interval below a number, where there is one."""
+    ends = entry.get(key)
+    return f" <small class=interval>{_number(ends[0])} to {_number(ends[1])}</small>" if ends else ""
 
 
 def _number(value: float | None, note: str = "") -> str:
