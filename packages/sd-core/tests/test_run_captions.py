@@ -132,7 +132,7 @@ def test_signals_follow_their_caption_and_guidance_makes_them_follow_more(tmp_pa
         model={**CAPTION["model"], "extras": {"cfg_dropout": 0.2}},
         optimizer={"learning_rate": 0.01},
         scheduler={"warmup_steps": 10},
-        training={"max_train_steps": 120, "log_every_steps": 120, "checkpoint_interval": 120, "ema_profiles": []},
+        training={"max_train_steps": 30, "log_every_steps": 30, "checkpoint_interval": 30, "ema_profiles": []},
         inference={"denoising_steps": 6},
     )
     train(read_run(path, (), toy_registry()), tmp_path / "run", registry=toy_registry())

@@ -14,8 +14,10 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
+from sd_core.diffusion.bytetext import Reading
 from sd_core.errors import SdError
 from sd_core.nn.artefacts import Shelf, weights_hash
+from sd_core.nn.hub import why_absent
 
 _log = logging.getLogger(__name__)
 _FAILURES = (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError)
@@ -68,11 +70,11 @@ class FrozenText(nn.Module):
                 reader.states(distinct[start : start + _PER_PASS], self._weight().device)
             reader.release()
 
-    def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """B texts -> states (B, L, width), and which of them are there (B, L) bool."""
+    def forward(self, texts: Sequence[str]) -> Reading:
+        """B texts; L counts the tokens of all encoders."""
         parts = [_padded(self._states(reader, texts), self._weight().device) for reader in self._readers]
         projected = [project(states) for project, (states, _) in zip(self.projections, parts, strict=True)]
-        return torch.cat(projected, dim=1), torch.cat([there for _, there in parts], dim=1)
+        return Reading(torch.cat(projected, dim=1), torch.cat([there for _, there in parts], dim=1))
 
     def _weight(self) -> Tensor:
         weight: Tensor = self.projections[0].weight  # type: ignore[assignment]
@@ -197,10 +199,8 @@ def _require_transformers(name: str) -> None:
 
 
 def _absent(name: str, error: BaseException) -> SdError:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if name.startswith(("/", ".", "~")) and not Path(name).is_dir():
-        said = "there is no such folder"
     return SdError(
-        f"conditioning.encoder: the text encoder '{name}' cannot be had ({said}); without the hub, name a folder that "
-        'holds config.json, model.safetensors and the tokenizer\'s files, or take encoder = "bytes", which needs none'
+        f"conditioning.encoder: the text encoder '{name}' cannot be had ({why_absent(name, error)}); without the hub, "
+        "name a folder that holds config.json, model.safetensors and the tokenizer's files, or take encoder = "
+        '"bytes", which needs none'
     )
