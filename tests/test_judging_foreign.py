@@ -1,7 +1,10 @@
 """Real metrics, a real network: windows from anywhere, a sweep, scores during a training, each by its command."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,3 +121,23 @@ def test_a_sweep_ranks_and_the_best_is_taken(trained: Path) -> None:
     sampled = command(sd_core.cli.sample.main, run, "--best", "-n", 1, "-o", trained / "best")
     assert sampled.exit_code == 0, sampled.output
     assert f"best.toml: {record['settings'][0]['checkpoint']}" in " ".join(sampled.output.split())
+
+
+def test_of_two_processes_only_the_main_one_judges_and_a_failure_leaves_nobody_waiting(trained: Path) -> None:
+    out = trained / "two"
+    out.mkdir()
+    (out / "samples").touch()  # pictures cannot be written: the main process fails, alone
+    launch = ["--multi_gpu", "--num_machines", "1", "--mixed_precision", "no", "--num_processes", "2"]
+    launch += ["--dynamo_backend", "no", "--main_process_port", "0", "-m", "sd_core.cli.train"]
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *launch, trained / "run.toml", "--output-dir", out],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("drawing pictures failed, and the training goes on without it") == 1
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "eval/kurtosis" in line] == [2, 4]
