@@ -26,7 +26,8 @@ def vectors(*words: str, rows: int = 4096, texts: tuple[str, ...] | None = None)
     torch.manual_seed(0)
     table = Words(rows, 256)
     table.count((*words, "what", "else") if texts is None else texts)
-    return table(words)[0].detach()
+    found: Tensor = table(words)[0].detach()
+    return found
 
 
 def size(vector: Tensor) -> float:
