@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sd_core.nn.attention import attend
 from sd_core.nn.rope import Tables, axial_tables, box_positions, head_frequencies
 from sd_core.nn.ushape import Level
+from sd_hourglass.compiled import turning
 from sd_hourglass.cosine import turned_units, units
 
 
@@ -80,15 +81,21 @@ class CosineAttention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """From x (B, rows, columns, width) and context (B, N, context_width) -> (B, rows, columns, width)."""
-        both, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).split((2, 1), dim=-3)
-        factor = torch.stack([self.scale, torch.ones_like(self.scale)])
-        query, key = turned_units(both, factor, self.rope.cos, self.rope.sin).unbind(-3)
-        value = value.squeeze(-3)
+        query, key, value = self._parts(self.qkv(x).unflatten(-1, (3, self.heads, -1)))
         if isinstance(self.core, GlobalAttention):
             key, value = self._with_context(key.flatten(1, 2), value.flatten(1, 2), context)
         attended: Tensor = self.core(query, key, value, 1.0)
         out: Tensor = self.out(self.dropout(attended.flatten(-2)))
         return out
+
+    def _parts(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries and keys by their directions, and values, from (B, rows, columns, 3, heads, head_dim)."""
+        if turning.takes(qkv, self.scale):
+            return turning.turned(qkv, self.scale, self.rope.cos, self.rope.sin)
+        both, value = qkv.split((2, 1), dim=-3)
+        factor = torch.stack([self.scale, torch.ones_like(self.scale)])
+        query, key = turned_units(both, factor, self.rope.cos, self.rope.sin).unbind(-3)
+        return query, key, value.squeeze(-3)
 
     def _with_context(self, key: Tensor, value: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Keys and values (B, N, heads, head_dim), followed by those of the condition, which have no position."""

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sd_core.nn import rms
 from sd_core.nn.precision import without_autocast
 
 EPSILON = 1e-6
@@ -39,5 +40,7 @@ class AdaRMSNorm(nn.Module):
         """From x (B, ..., width), condition (B, condition_width) -> shape and dtype of x."""
         with without_autocast(x.device):
             gain = (1 + self.gain(condition.to(self.gain.weight.dtype))).to(x.dtype)
+        if rms.takes(x, gain):
+            return rms.scaled_rms_norm(x, gain, EPSILON)
         out: Tensor = rms_norm(x) * gain.reshape(len(gain), *(1,) * (x.ndim - 2), -1)
         return out

@@ -18,9 +18,9 @@ _TOKENS = 512
 
 
 def takes(x: Tensor, weight: Tensor) -> bool:
-    """Whether `geglu` is for this input: on a CPU, in the dtype of its weights, and not to be traced."""
+    """Whether `geglu` is for this input: a plain tensor on a CPU, in the dtype of its weights, not to be traced."""
     eager = not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
-    return eager and x.device.type == weight.device.type == "cpu" and x.dtype == weight.dtype
+    return eager and type(x) is Tensor and x.device.type == weight.device.type == "cpu" and x.dtype == weight.dtype
 
 
 def geglu(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
