@@ -15,7 +15,7 @@ def show(evaluation: Mapping[str, Any]) -> None:
     references = evaluation["references"]
     table = Table(box=None, pad_edge=False)
     table.add_column("score")
-    for title in ("generated", *references.values()):
+    for title in ("generated", "95 %", *references.values()):
         table.add_column(title, justify="right")
     for entry in evaluation["scores"].values():
         if not entry["detail"]:
@@ -44,3 +44,8 @@ def _either_way(value: float | None, interval: Sequence[float] | None) -> str:
 def number(value: float | None) -> str:
     """A score in a table."""
     return "n/a" if value is None else f"{value:.3f}"
+
+
+def _ends(interval: Sequence[float] | None) -> str:
+    """How far chance takes a score."""
+    return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"

@@ -64,10 +64,10 @@ def draw(sweep: Mapping[str, Any]) -> Figure:
     axes.xaxis.set_minor_formatter(NullFormatter() if _wide(settings, sweep) else ScalarFormatter())
     axes.set_yticks(range(len(settings)), [_title(entry) for entry in settings])
     axes.invert_yaxis()
-    axes.set_xlabel("error / error of real training windows (1 = floor); dark: mean, grey: each score")
+    axes.set_xlabel("error / floor error; dark: mean, grey: each score")
     axes.spines[["top", "right"]].set_visible(False)
     if len(samplers) > 1:
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(samplers))
     return drawn
 
 
