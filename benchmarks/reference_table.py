@@ -137,7 +137,11 @@ def table(by_size: Mapping[int, Sequence[Values]]) -> dict[tuple[str, str], Cell
             key = (row, column.title)
             if key not in largest[0]:
                 continue
-            means = {size: _power_mean([draw[key] for draw in found], column.law) for size, found in by_size.items()}
+            means = {
+                size: _power_mean([draw[key] for draw in found], column.law)
+                for size, found in by_size.items()
+                if key in found[0]
+            }
             value = _at(PUBLISHED_PEOPLE, means) if column.law else means[max(means)]
             cells[key] = Cell(
                 value=max(value, 0.0) ** (1 / max(column.law, 1)),
@@ -189,15 +193,20 @@ def _short(value: float) -> str:
 
 
 def collect(
-    windows: Windows, metrics: Mapping[str, Metric], repeats: int, tick: Callable[[], object] = lambda: None
+    windows: Windows,
+    metrics: Mapping[str, Metric],
+    repeats: int,
+    sizes: Sequence[int] = SIZES,
+    tick: Callable[[], object] = lambda: None,
 ) -> dict[int, list[dict[tuple[str, str], float]]]:
-    """The draws of every size; components without a law only at the largest."""
+    """The draws of every size that leaves two groups, and of the largest; components without a law only there."""
     people = len(set(windows.columns["subject"]))
-    sizes = [size for size in SIZES if 2 * size < people] + [min(people // 2, PUBLISHED_PEOPLE)]
+    largest = min(people // 2, PUBLISHED_PEOPLE)
+    sizes = [size for size in sizes if size < largest] + [largest]
     lawless = {column.metric for column in COLUMNS if not column.law}
     found: dict[int, list[dict[tuple[str, str], float]]] = {}
     for size in sizes:
-        asked = {name: metric for name, metric in metrics.items() if size == sizes[-1] or name not in lawless}
+        asked = {name: metric for name, metric in metrics.items() if size == largest or name not in lawless}
         found[size] = []
         for seed, (train, real) in enumerate(draws(windows, size, repeats)):
             found[size].append(measured(real, train, asked, seed))
@@ -215,7 +224,7 @@ def main(source: Path, repeats: int, fast: bool) -> None:
     people = len(set(windows.columns["subject"]))
     click.echo(f"{len(windows)} windows of {people} people, {windows.info}")
     metrics = metrics_of(SLOW if fast else frozenset())
-    show(table(collect(windows, metrics, repeats, lambda: click.echo(".", nl=False))))
+    show(table(collect(windows, metrics, repeats, tick=lambda: click.echo(".", nl=False))))
 
 
 if __name__ == "__main__":

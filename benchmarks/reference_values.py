@@ -28,7 +28,7 @@ class Column:
     score: str
     """One of its scores."""
     law: int
-    """value^law = a + b / people: 2 for distances, whose squares add up, 1 for squared ones; 0 where no law is known."""
+    """value^law = a + b / people: 2 for distances, whose squares add up, 1 for squared ones, 0 where none is known."""
     values: tuple[float, ...]
     """As published, in the order of `ROWS`."""
     differs: str = ""
@@ -40,9 +40,7 @@ class Column:
         return dict(zip(ROWS, self.values, strict=True))
 
 
-_WHERE = (
-    "published: the line is fitted to the mean power of all electrodes, ours to the mean decibels of posterior ones"
-)
+_FIT = "published: a line through 2-40 Hz without 7-14 Hz; ours takes all peaks off before the line is drawn"
 _REFERENCE = (
     "published: as recorded, with a ridge of .001 uV^2; ours after average reference, in the training eigenspace"
 )
@@ -53,7 +51,7 @@ _FOLDS = (
 COLUMNS = (
     Column("LSD dB", "log_spectral_distance", "log_spectral_distance", 2, (0.65, 0.67, 1.39, 9.6, 1.85)),
     Column("band W1", "band_power", "band_power", 2, (0.168, 0.169, 0.45, 1.48, 0.38)),
-    Column("exp W1", "alpha_peak", "exponent", 2, (0.074, 0.074, 0.15, 1.75, 0.074), _WHERE),
+    Column("exp W1", "aperiodic", "aperiodic", 2, (0.074, 0.074, 0.15, 1.75, 0.074), _FIT),
     Column("AIRM", "covariance", "covariance", 2, (2.41, 2.41, 4.5, 4.6, 2.8), _REFERENCE),
     Column("kurt W1", "kurtosis", "kurtosis", 2, (0.115, 0.52, 0.52, 0.51, 0.115)),
     Column("ACF", "autocorrelation", "autocorrelation", 2, (0.020, 0.020, 0.028, 0.116, 0.020)),
