@@ -296,7 +296,7 @@ def test_the_card_tells_data_labels_sampling_and_use() -> None:
     text = page_part(card(result, windows))
     headings = re.findall("<h3>([^<]*)", text)
     assert headings == ["Model", "Training data", "Sampling", "Judged against", "More"]
-    assert "licence ODC-By 1.0" in text
+    assert "<th scope=row>Licence</th><td>ODC-By 1.0</td>" in text
     assert "<th scope=row>State (windows)</th><td>rest 9, arithmetic 3</td>" in text
     assert "Label (windows)" not in text  # says the same as the state
     assert "<th scope=row>Guidance</th><td>none</td>" in text  # a scale of 1

@@ -57,6 +57,7 @@ def card(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
     if facts.get("cfg_scale") == 1:  # whatever else is said of guidance then does nothing
         unguided = {key: value for key, value in groups["Sampling"].items() if key not in _GUIDANCE}
         groups["Sampling"] = unguided | {"guidance": None}
+    groups["Training data"] |= _source(groups["Training data"].pop("data", {}))
     for heading, held in told.items():
         groups[heading] |= people(held)
     known = {key for keys in GROUPS.values() for key in keys} | _SAID_ELSEWHERE
@@ -80,6 +81,12 @@ def people(windows: Windows) -> dict[str, Any]:
             seen.append(list(values))
             rows[f"{name} (windows)"] = _counted(values)
     return rows
+
+
+def _source(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dataset says of itself, a row per fact; that it was recorded goes without saying."""
+    rows = {key: value for key, value in data.items() if key != "synthetic"}
+    return rows | ({"itself synthetic": True} if data.get("synthetic") else {})
 
 
 def _counted(values: Sequence[Any]) -> str:
