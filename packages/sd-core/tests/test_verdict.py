@@ -114,10 +114,18 @@ def test_a_floor_at_the_ideal_is_taken_for_the_slack() -> None:
 
 
 def test_errors_are_equal_within_their_margin() -> None:
-    wide = entry(1.9, floor=1.0, margins={"floor": 1.0, "phase_randomised": 0.5, "gaussian": 0.05})["standing"]
+    wide = entry(
+        1.9, floor=1.0, phase=1.5, gaussian=2.3, margins={"floor": 1.0, "phase_randomised": 0.5, "gaussian": 0.05}
+    )["standing"]
     assert wide == {"floor": True, "phase_randomised": "equal", "gaussian": "closer"}
-    narrow = entry(1.1, floor=1.0, margins={"floor": 0.05, "phase_randomised": 0.05, "gaussian": 0.05})["standing"]
+    narrow = entry(1.2, floor=1.0, margins={"floor": 0.05, "phase_randomised": 0.05, "gaussian": 0.05})["standing"]
     assert narrow == {"floor": False, "phase_randomised": "behind", "gaussian": "closer"}
+
+
+def test_a_difference_that_is_certain_and_small_does_not_count() -> None:
+    certain = {"floor": 0.0, "phase_randomised": 0.0, "gaussian": 0.0}
+    found = entry(1.08, floor=1.0, gaussian=1.18, margins=certain)["standing"]
+    assert found == {"floor": True, "phase_randomised": "equal", "gaussian": "equal"}
 
 
 def test_a_tie_with_the_ideal_does_not_make_little_much() -> None:

@@ -11,6 +11,9 @@ from sd_core.judging.surrogates import TITLES
 TOLERANCE = 1.15
 """Two errors within this factor are called equal where no interval is known: about the spread of the floor over
 subsamples of 64 windows."""
+RELEVANT = 1.1
+"""Two errors within this factor are called equal however sure it is that they differ: what is significant for a
+thousand windows need not matter, and of thirty comparisons one is significant by chance."""
 FEW_WINDOWS = 32
 FEW_PEOPLE = 5
 """Below these an interval is a guess itself, and so wide that little can be told apart."""
@@ -25,9 +28,9 @@ def standing(entry: Entry) -> Standing:
     """Where a score stands beside its floor and the surrogates; empty when it has no value.
 
     The error is |value - ideal|. Two errors are equal when their difference lies inside its 95 % margin
-    (`margins`) or the score's slack. The floor is reached by an error that is smaller or equal; a surrogate
-    is beaten ("closer"), "equal" or better ("behind"). At the floor, a surrogate that is no closer than
-    the floor itself counts as equal: the difference is chance.
+    (`margins`), the score's slack or a tenth of the smaller one. The floor is reached by an error that is
+    smaller or equal; a surrogate is beaten ("closer"), "equal" or better ("behind"). At the floor, a
+    surrogate that is no closer than the floor itself counts as equal: the difference is chance.
     """
     if entry["value"] is None:
         return {}
@@ -88,9 +91,8 @@ def _rings(entry: Entry) -> bool:
 
 def _against(entry: Entry, name: str, error: float, other: float) -> Literal["closer", "equal", "behind"]:
     margin = entry["margins"].get(name)
-    if margin is None:
-        margin = (TOLERANCE - 1) * min(error, other)
-    if abs(error - other) <= max(margin, entry["slack"]):
+    factor = TOLERANCE if margin is None else RELEVANT
+    if abs(error - other) <= max(margin or 0.0, entry["slack"], (factor - 1) * min(error, other)):
         return "equal"
     return "closer" if error < other else "behind"
 
