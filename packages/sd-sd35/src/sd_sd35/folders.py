@@ -10,7 +10,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch._subclasses.fake_tensor import FakeTensor
 
-from sd_core.nn.hub import why_absent
+from sd_core.nn.hub import could_be_on_hub, why_absent
 from sd_core.plugin import SdError
 
 LAYOUT = (
@@ -48,9 +48,10 @@ def _from_hub(source: str, revision: str | None, parts: Sequence[str], key: str)
     try:
         found = snapshot_download(source, revision=revision, allow_patterns=patterns, ignore_patterns=["*.fp16*"])
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        gated = "for a gated model accept its licence on the hub and log in (`hf auth login`), or, offline, "
         raise SdError(
-            f"{key} = {source!r} cannot be had ({why_absent(source, error)}); without the hub, name a folder with "
-            f"{LAYOUT}"
+            f"{key} = {source!r} cannot be had ({why_absent(source, error)}); "
+            f"{gated if could_be_on_hub(source) else ''}name a folder with {LAYOUT}"
         ) from error
     return Path(found)
 
