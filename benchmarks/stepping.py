@@ -15,10 +15,10 @@ from benchmarks.timing import interleaved
 
 KINDS = {
     "matrix products": ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul"),
-    "attention": ("scaled_dot_product", "flash_attention", "softmax"),
+    "attention": ("scaled_dot_product", "flash_attention", "softmax", "sd_hourglass", "_Turned"),
     "scan": ("selective_scan", "sd_localmamba"),
     "convolution": ("conv",),
-    "norms": ("rms_norm", "layer_norm"),
+    "norms": ("rms_norm", "layer_norm", "RMSNorm"),
     "gather, copy, cat": ("index", "copy_", "cat", "gather", "scatter", "roll", "clone"),
     "optimizer": ("_fused_adamw_",),
 }

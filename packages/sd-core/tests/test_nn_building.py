@@ -120,6 +120,17 @@ def test_every_task_is_run_once_on_as_many_threads_as_pytorch_uses(
     assert len(workers) <= threads
 
 
+def test_small_tasks_share_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    started: list[threading.Thread] = []
+    monkeypatch.setattr(threading.Thread, "start", started.append)
+    monkeypatch.setattr(threading.Thread, "join", lambda _: None)
+    for worth, helpers in ((1, 7), (4, 1), (6, 0), (100, 0)):
+        started.clear()
+        run_tasks(lambda _: 0, 10, worth_a_thread=worth)
+        assert len(started) == helpers
+
+
 def test_a_task_without_memory_is_not_passed_over() -> None:
     with pytest.raises(MemoryError):
         run_tasks(lambda task: task == 3, 5)

@@ -63,6 +63,7 @@ def test_it_is_its_definition_and_so_are_its_gradients(dtype: torch.dtype, bound
 def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = answers(rms.scaled_rms_norm, inputs())
     monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
+    monkeypatch.setattr(rms, "_WORTH_A_THREAD", 1)
     assert all(map(torch.equal, answers(rms.scaled_rms_norm, inputs()), alone))
 
 

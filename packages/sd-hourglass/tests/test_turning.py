@@ -59,6 +59,7 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     made = attention(torch.float32)
     alone = answers(made, inputs(torch.float32))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
+    monkeypatch.setattr(turning, "_WORTH_A_THREAD", 1)
     assert all(map(torch.equal, answers(made, inputs(torch.float32)), alone))
 
 

@@ -55,12 +55,13 @@ def load_library(source: Path, defines: tuple[str, ...] = ()) -> ctypes.CDLL:
     return library
 
 
-def run_tasks(run: Callable[[int], int], tasks: int) -> None:
+def run_tasks(run: Callable[[int], int], tasks: int, *, worth_a_thread: int = 1) -> None:
     """Run every task once, on as many threads as PyTorch uses; ctypes lets go of the interpreter meanwhile.
 
     Args:
         run: Of the number of a task; anything but 0 says that memory was short.
         tasks: Their count.
+        worth_a_thread: How many of them outweigh the start of a thread, some 50 microseconds.
 
     Raises:
         MemoryError: A task could not get its memory.
@@ -72,7 +73,7 @@ def run_tasks(run: Callable[[int], int], tasks: int) -> None:
             if run(task):
                 failed.append(task)
 
-    helpers = [threading.Thread(target=work) for _ in range(min(torch.get_num_threads(), tasks) - 1)]
+    helpers = [threading.Thread(target=work) for _ in range(min(torch.get_num_threads(), tasks // worth_a_thread) - 1)]
     for helper in helpers:
         helper.start()
     work()

@@ -18,6 +18,8 @@ _SOURCE = Path(__file__).with_name("rms.c")
 _GROUP = 16
 _TOKENS = 1024
 """Of a task; part of the gradients' rounding, so threads do not change it."""
+_WORTH_A_THREAD = 1 << 18
+"""Numbers."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +75,9 @@ def _run(function: str, x: Tensor, epsilon: float, tensors: tuple[Tensor, ...]) 
     call = getattr(library, function)
     sizes = (ctypes.c_int64 * 4)(len(x), x.numel() // (len(x) * x.shape[-1]), x.shape[-1], _TOKENS)
     pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
-    run_tasks(lambda task: call(task, sizes, epsilon, pointers), len(x) * _pieces(x))
+    tasks = len(x) * _pieces(x)
+    worth = -(-_WORTH_A_THREAD * tasks // x.numel())
+    run_tasks(lambda task: call(task, sizes, epsilon, pointers), tasks, worth_a_thread=worth)
 
 
 @functools.cache

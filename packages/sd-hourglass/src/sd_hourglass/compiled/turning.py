@@ -20,6 +20,8 @@ _GROUP = 32
 """Channels of a head come in multiples of it, in halves of a whole vector each."""
 _TOKENS = 1024
 """Of a task; part of the gradients' rounding, so threads do not change it."""
+_WORTH_A_THREAD = 1 << 18
+"""Numbers."""
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +87,8 @@ def _run(function: str, qkv: Tensor, tensors: tuple[Tensor, ...]) -> None:
     batch, rows, columns, _, heads, width = qkv.shape
     sizes = (ctypes.c_int64 * 5)(batch, rows * columns, heads, width, _TOKENS)
     pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
-    run_tasks(lambda task: call(task, sizes, EPSILON, pointers), _tasks(qkv))
+    worth = -(-_WORTH_A_THREAD * _tasks(qkv) // qkv.numel())
+    run_tasks(lambda task: call(task, sizes, EPSILON, pointers), _tasks(qkv), worth_a_thread=worth)
 
 
 @functools.cache
