@@ -149,3 +149,5 @@ def test_class_and_subject_may_be_attributes() -> None:
     assert told is not None
     assert len({tuple(row.tolist()) for row in told}) == 4
     assert torch.equal(told[3:], conditioner.null(1).vector)
+    with pytest.raises(SdError, match=r"needs 'subject', .* it needs a column 'subject', or leave it out"):
+        Attributes(AttributesOptions(fields=("class", "subject")), LabelSpace(categories={"class": ("rest", "other")}))

@@ -169,8 +169,10 @@ def _categories(conditioner: str, role: str, labels: LabelSpace, otherwise: str 
     values = labels.categories.get(role, ())
     if not values:
         there = sorted({*labels.categories, *labels.numbers, *labels.texts} - {role})
+        # Whose window it is stands in the column that every window dataset has for that; no key renames it.
+        remedy = "it needs a column 'subject'" if role == "subject" else f"name its column with dataset.{role}_column"
         raise SdError(
-            f"conditioning '{conditioner}' needs '{role}', which this dataset does not have: name its column with "
-            f"dataset.{role}_column{otherwise}; the dataset has {', '.join(there) or 'no labels'}."
+            f"conditioning '{conditioner}' needs '{role}', which this dataset does not have: {remedy}{otherwise}; "
+            f"the dataset has {', '.join(there) or 'no labels'}."
         )
     return values
