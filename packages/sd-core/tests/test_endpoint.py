@@ -120,3 +120,12 @@ def test_weights_are_finite_and_not_negative(term: str, value: float) -> None:
 def test_a_fade_without_a_loss_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"endpoint_fade fades endpoint_l1, .*; give one of them a weight"):
         FlowOptions(endpoint_fade=2.0)
+
+
+@pytest.mark.parametrize("extras", [{}, {"endpoint_l1": 0.1}, {"endpoint_l1": 0.1, "endpoint_fade": 0.0}])
+def test_a_stored_run_says_what_it_was_told(extras: dict[str, float]) -> None:
+    options = FlowOptions.model_validate(extras)
+    stored = options.model_dump(exclude_none=True)  # a run.toml holds every key that has a value
+    assert FlowOptions.model_validate(stored) == options
+    faded = Endpoint(FlowOptions.model_validate({"endpoint_l1": 1.0}))
+    assert faded(torch.ones(1, 1, 1, 2), torch.zeros(1, 1, 1, 2), torch.tensor([0.75])).tolist() == [0.25]

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from sd_core.diffusion.options import FlowOptions
 
+FADE = 1.0
+"""Exponent of the fading where none is given."""
 TINY = 1e-6
 """Added to variances: rows without any keep their gradients finite."""
 
@@ -27,7 +29,7 @@ class Endpoint:
 
     def __init__(self, options: FlowOptions) -> None:
         self._terms = [(_TERMS[key], weight) for key, weight in options.endpoint_losses.items()]
-        self._fade = options.endpoint_fade
+        self._fade = FADE if options.endpoint_fade is None else options.endpoint_fade
 
     def __call__(self, predicted: Tensor, x0: Tensor, t: Tensor) -> Tensor:
         """Endpoints (B, C, H, W), predicted and true, at t (B,) -> (B,) float32."""

@@ -32,8 +32,8 @@ class FlowOptions(ObjectiveOptions):
     """Weight of the error of the endpoint's total variation, per row and step."""
     endpoint_correlation: Weight = 0.0
     """Weight of one less Pearson's correlation between endpoint and data, per row."""
-    endpoint_fade: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """The four count (1 - t)^endpoint_fade at time t: 0 asks as much in noise, where no endpoint can be known."""
+    endpoint_fade: Annotated[float, Field(ge=0, le=100)] | None = None
+    """The four count (1 - t)^endpoint_fade at time t: 1; 0 asks as much in noise, where no endpoint can be known."""
 
     @model_validator(mode="after")
     def _refuse_what_would_do_nothing(self) -> Self:
