@@ -71,6 +71,10 @@ def test_shipped_files_are_short_in_the_middle() -> None:
     assert lengths[len(lengths) // 2] <= 120
 
 
+SWALLOWS = ("sd-core/src/sd_core/run/harmless.py",)
+"""The one place where a failure becomes a warning: whatever watches a training must not end it."""
+
+
 def test_no_exception_is_swallowed_broadly() -> None:
     """Where a stranger's code runs, anything may be caught, but only to raise a better error from it."""
     broad = [
@@ -81,7 +85,8 @@ def test_no_exception_is_swallowed_broadly() -> None:
         in ("everything", "Exception", "BaseException")
         and not (isinstance(last := node.body[-1], ast.Raise) and (last.exc is None or last.cause is not None))
     ]
-    assert not broad
+    assert [where for where in broad if not any(place in where for place in SWALLOWS)] == []
+    assert len(broad) == len(SWALLOWS)
 
 
 def test_no_catch_all_modules_or_classes() -> None:

@@ -85,9 +85,6 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
         _log.warning("this run is already at step %d of %d; raise training.max_train_steps to go on", total, total)
         return
 
-    if accelerator.is_main_process and (notice := warmup_notice(run.config.scheduler, total)):
-        _log.warning("%s", notice)
-
     # steps until done, or until told to stop
     with stop_on_signal() as request:
         trainer.watchers = open_watchers(run, registry, trainer, total, checkpoint)
@@ -130,6 +127,8 @@ def open_watchers(
     """Create the run directory and open its files, on the main process only."""
     if not trainer.accelerator.is_main_process:
         return None
+    if notice := warmup_notice(run.config.scheduler, total):
+        _log.warning("%s", notice)
     folder, progress = trainer.output_dir, trainer.state.progress
     with disk_errors(folder, "name another --output-dir"):
         folder.mkdir(parents=True, exist_ok=True)
