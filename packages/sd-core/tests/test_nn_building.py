@@ -123,7 +123,11 @@ def test_every_task_is_run_once_on_as_many_threads_as_pytorch_uses(
 def test_small_tasks_share_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     started: list[threading.Thread] = []
-    monkeypatch.setattr(threading.Thread, "start", started.append)
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
     monkeypatch.setattr(threading.Thread, "join", lambda _: None)
     for worth, helpers in ((1, 7), (4, 1), (6, 0), (100, 0)):
         started.clear()
