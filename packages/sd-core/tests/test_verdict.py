@@ -114,9 +114,8 @@ def test_a_floor_at_the_ideal_is_taken_for_the_slack() -> None:
 
 
 def test_errors_are_equal_within_their_margin() -> None:
-    wide = entry(
-        1.9, floor=1.0, phase=1.5, gaussian=2.3, margins={"floor": 1.0, "phase_randomised": 0.5, "gaussian": 0.05}
-    )["standing"]
+    margins = {"floor": 1.0, "phase_randomised": 0.5, "gaussian": 0.05}
+    wide = entry(1.9, floor=1.0, phase=1.5, gaussian=2.3, margins=margins)["standing"]
     assert wide == {"floor": True, "phase_randomised": "equal", "gaussian": "closer"}
     narrow = entry(1.2, floor=1.0, margins={"floor": 0.05, "phase_randomised": 0.05, "gaussian": 0.05})["standing"]
     assert narrow == {"floor": False, "phase_randomised": "behind", "gaussian": "closer"}
@@ -148,6 +147,14 @@ def test_few_windows_or_people_are_said_before_what_is_read_from_them() -> None:
     assert "only 1 generated window was compared and the held-out windows are of 1 person only" in one
     assert not any("Few data" in sentence for sentence in verdict({"a": entry(0.9)}, compared=32, people=5))
     assert not any("Few data" in sentence for sentence in verdict({"a": entry(0.9)}))
+
+
+def test_the_opening_claims_no_more_than_its_people_can_tell() -> None:
+    (six,) = verdict({"a": entry(0.9, phase=0.9)}, compared=64, people=6)[:1]
+    assert six == (
+        "As far as 6 held-out people can tell, on all 1 scores as close to held-out recordings as real training data is."
+    )
+    assert verdict({"a": entry(0.9)}, compared=64, people=20)[0].startswith("On all 1 scores")
 
 
 def test_parts_and_context_do_not_speak() -> None:

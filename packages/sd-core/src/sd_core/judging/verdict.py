@@ -17,6 +17,8 @@ thousand windows need not matter, and of thirty comparisons one is significant b
 FEW_WINDOWS = 32
 FEW_PEOPLE = 5
 """Below these an interval is a guess itself, and so wide that little can be told apart."""
+MANY_PEOPLE = 20
+"""Below this the verdict says how many there are."""
 
 Standing = dict[str, Any]
 """`floor`: whether the floor is reached; surrogate name -> "closer" | "equal" | "behind"; guards: `alarm`."""
@@ -63,7 +65,7 @@ def verdict(scores: Mapping[str, Entry], *, compared: int | None = None, people:
     return [
         *alarms,
         *(_few(compared, people) if distances else []),
-        *_floor(distances),
+        *_floor(distances, people),
         *_beyond(distances),
         *_behind(distances),
         *_matches(distances),
@@ -136,16 +138,19 @@ def _by_clause(guards: Sequence[Entry], more: str) -> list[tuple[str, str]]:
     return list(evidence.items())
 
 
-def _floor(distances: Sequence[Entry]) -> list[str]:
+def _floor(distances: Sequence[Entry], people: int | None) -> list[str]:
     known = [entry for entry in distances if "floor" in entry["standing"]]
     reached = [entry for entry in known if entry["standing"]["floor"]]
+    missed = [entry for entry in known if not entry["standing"]["floor"]]
     if not known:
         return []
-    if len(reached) == len(known):
-        return [f"On all {len(known)} scores as close to held-out recordings as real training data is."]
-    claim = f"On {len(reached)} of {len(known)} scores as close to held-out recordings as real training data is"
-    named = f": {_list(reached)}" if reached else ""
-    return [claim + named + _rest([entry for entry in known if not entry["standing"]["floor"]], bool(reached)) + "."]
+    share = f"{len(reached)} of {len(known)}" if missed else f"all {len(known)}"
+    claim = f"n {share} scores as close to held-out recordings as real training data is"
+    named = f": {_list(reached)}" if reached and missed else ""
+    # What few people cannot tell apart is no proof that it is the same.
+    certain = people is None or not FEW_PEOPLE <= people < MANY_PEOPLE
+    opening = "O" if certain else f"As far as {people} held-out people can tell, o"
+    return [opening + claim + named + (_rest(missed, bool(reached)) if missed else "") + "."]
 
 
 def _rest(missed: Sequence[Entry], others: bool) -> str:
