@@ -2,8 +2,8 @@
 
 The published values are one draw of 18 people against 18. Where fewer are at hand, people are drawn several times
 into two groups of several sizes; a mean over n people strays from its group by 1 / sqrt(n), so a distance d between
-two groups follows d^2 = a + b / n, which is read at n = 18. Scores without such a law stand as they are at the
-largest n. The spread is that over draws of the largest groups.
+two groups follows d^2 = a + b / n, which is read at n = 18; a is zero where chance alone sets the groups apart.
+Scores without such a law stand as they are at the largest n. The spread is that over draws of the largest groups.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ SOURCE = Path(__file__).resolve().parents[2] / "shared" / "data" / "eegmat"
 SIZES = (5, 7, 10)
 """People a side, up to half of those at hand."""
 
-Values = Mapping[tuple[str, str], float]
-"""(row, title of the column) -> score."""
+Key = tuple[str, str]
+"""(row, title of the column)."""
+Values = Mapping[Key, float]
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def white(train: Windows, seed: int) -> Windows:
     return replace(train, signal=np.asarray(np.linalg.cholesky(covariance) @ noise, dtype=np.float32))
 
 
-def measured(real: Windows, train: Windows, metrics: Mapping[str, Metric], seed: int) -> dict[tuple[str, str], float]:
+def measured(real: Windows, train: Windows, metrics: Mapping[str, Metric], seed: int) -> dict[Key, float]:
     """Every cell for one draw."""
     found = {}
     for row, windows in candidates(train, seed).items():
@@ -128,7 +129,7 @@ def measured(real: Windows, train: Windows, metrics: Mapping[str, Metric], seed:
     return found
 
 
-def table(by_size: Mapping[int, Sequence[Values]]) -> dict[tuple[str, str], Cell]:
+def table(by_size: Mapping[int, Sequence[Values]]) -> dict[Key, Cell]:
     """Cells from the draws at every size: people a side -> one set of values per draw."""
     largest = by_size[max(by_size)]
     cells = {}
@@ -142,7 +143,7 @@ def table(by_size: Mapping[int, Sequence[Values]]) -> dict[tuple[str, str], Cell
                 for size, found in by_size.items()
                 if key in found[0]
             }
-            value = _at(PUBLISHED_PEOPLE, means) if column.law else means[max(means)]
+            value = _at(PUBLISHED_PEOPLE, means, chance=row in column.chance) if column.law else means[max(means)]
             cells[key] = Cell(
                 value=max(value, 0.0) ** (1 / max(column.law, 1)),
                 spread=float(np.std([draw[key] for draw in largest], ddof=1)),
@@ -155,21 +156,17 @@ def _power_mean(values: Sequence[float], law: int) -> float:
     return float(np.mean(np.asarray(values) ** max(law, 1)))
 
 
-def _at(people: int, means: Mapping[int, float]) -> float:
-    """a + b / n fitted to the means by least squares, weighted by n since small groups scatter more; b >= 0."""
+def _at(people: int, means: Mapping[int, float], *, chance: bool) -> float:
+    """a + b / n fitted to the means by least squares, weighted by n since small groups scatter more; a, b >= 0."""
     sizes = np.array(list(means), dtype=np.float64)
     values = np.array(list(means.values()))
-    if len(sizes) < 2:
-        return float(values[0])
-    slope, level = np.polyfit(1 / sizes, values, 1, w=sizes)
-    if slope < 0:
-        return float(np.average(values, weights=sizes))
-    if level < 0:  # a distance between two groups of one population vanishes with their number, not before
+    slope, level = np.polyfit(1 / sizes, values, 1, w=sizes) if len(sizes) > 1 else (0.0, values[0])
+    if chance or level < 0:
         return float(np.average(values * sizes, weights=sizes) / people)
-    return float(level + slope / people)
+    return float(level + slope / people if slope > 0 else np.average(values, weights=sizes))
 
 
-def show(cells: Mapping[tuple[str, str], Cell]) -> None:
+def show(cells: Mapping[Key, Cell]) -> None:
     """Print ours, its spread, and the published values below each other."""
     titles = [column.title for column in COLUMNS if (ROWS[0], column.title) in cells]
     shown = Table("", "", *titles, title="ours +- spread over draws / published (* = more than two spreads apart)")
@@ -198,13 +195,13 @@ def collect(
     repeats: int,
     sizes: Sequence[int] = SIZES,
     tick: Callable[[], object] = lambda: None,
-) -> dict[int, list[dict[tuple[str, str], float]]]:
+) -> dict[int, list[dict[Key, float]]]:
     """The draws of every size that leaves two groups, and of the largest; components without a law only there."""
     people = len(set(windows.columns["subject"]))
     largest = min(people // 2, PUBLISHED_PEOPLE)
     sizes = [size for size in sizes if size < largest] + [largest]
     lawless = {column.metric for column in COLUMNS if not column.law}
-    found: dict[int, list[dict[tuple[str, str], float]]] = {}
+    found: dict[int, list[dict[Key, float]]] = {}
     for size in sizes:
         asked = {name: metric for name, metric in metrics.items() if size == largest or name not in lawless}
         found[size] = []
