@@ -282,6 +282,12 @@ def test_a_copy_stands_beside_the_window_it_was_copied_from() -> None:
     assert "Training, person 3 (sign changed)" in text
 
 
+def test_of_many_windows_some_are_looked_at_for_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sd_data.report.memorised.MOST_COMPARISONS", 60)
+    text = memorised(windows_of())
+    assert "among 5 of the generated ones" in text
+
+
 def test_the_card_tells_data_labels_sampling_and_use() -> None:
     windows = windows_of()
     labels: dict[str, list[Any]] = {

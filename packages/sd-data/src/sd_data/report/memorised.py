@@ -17,16 +17,15 @@ from sd_data.report.svg import ACCENT, INK
 
 MOST = 3
 MOST_COMPARISONS = 1_000_000
-"""Pairs of windows: some ten seconds."""
+"""Pairs of windows, of generated and of held-out ones: some seconds each."""
 
 
 def memorised(windows: Mapping[str, Windows]) -> str:
     """The section: pairs of a generated window and its neighbour, the nearest first."""
     real, generated, train = (windows[role] for role in ("real", "generated", "train"))
-    chosen = max(1, MOST_COMPARISONS // len(train))
-    rows = np.unique(np.linspace(0, len(generated) - 1, min(len(generated), chosen)).round().astype(np.int64))
-    looked = replace(generated, signal=generated.signal[rows], columns={})
-    pairs = Memorisation(MemorisationOptions()).closest(real, looked, train, MOST)
+    # What is usual for held-out windows is a median: some of them tell it.
+    looked, usual = (_thinned(windows[role], max(1, MOST_COMPARISONS // len(train))) for role in ("generated", "real"))
+    pairs = Memorisation(MemorisationOptions()).closest(usual, looked, train, MOST)
     drawn = [figure for pair in pairs for figure in _pair(pair, looked, train, spacing(real))]
     among = f" among {len(looked)} of the generated ones" if len(looked) < len(generated) else ""
     note = (
@@ -35,6 +34,12 @@ def memorised(windows: Mapping[str, Windows]) -> str:
         "held-out windows: 0 for a copy, about 1 for another person, below .5 a near-copy."
     )
     return section("Closest to the training data", note, grid(drawn))
+
+
+def _thinned(windows: Windows, most: int) -> Windows:
+    """`most` windows at most, evenly spread; their only column says where each stood."""
+    rows = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), most)).round().astype(np.int64))
+    return replace(windows, signal=windows.signal[rows], columns={"row": rows.tolist()})
 
 
 def _pair(pair: Neighbour, generated: Windows, train: Windows, gap: float) -> Drawn:
@@ -47,5 +52,5 @@ def _pair(pair: Neighbour, generated: Windows, train: Windows, gap: float) -> Dr
         generated, pair.generated, f"Generated, ratio {pair.ratio:.2f}", ACCENT, gap, start=start, most=ELECTRODES
     )
     theirs = waveforms(aligned, 0, f"Training, {whose}{changed}", INK, gap, start=start, most=ELECTRODES)
-    name = f"Generated window {pair.generated + 1}"
+    name = f"Generated window {generated.columns['row'][pair.generated] + 1}"
     return [(ours, f"{name}, ratio {pair.ratio:.2f}"), (theirs, f"{name}: its nearest training window")]
