@@ -17,7 +17,9 @@ from sd_core.nn.roles import Role, parameter_roles
 from sd_core.nn.rope import AxialRope
 from sd_core.plugin import Task
 from sd_dit.block import Block
+from sd_dit.direct import DirectPath
 from sd_dit.options import DiTOptions
+from sd_dit.own import OwnPath
 
 
 class DiT(nn.Module):
@@ -59,16 +61,23 @@ class DiT(nn.Module):
         self.output = nn.Linear(width, self.patches.values, bias=False)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.output.weight)
+        self.direct = DirectPath(self.patches.values, width) if options.direct_path else None
+        self.own = OwnPath(task.shape, self.patches, width) if options.own_filter else None
 
     def forward(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
         """Predict from x (B, C, H, W), t (B,) in [0, 1], vector (B, D), tokens (B, N, D) -> (B, C, H, W)."""
         condition = F.silu(self._condition(x, t, vector))
-        sequence, prefix = self._sequence(x, tokens)
+        own = None if self.own is None else self.own(x, t)
+        sequence, prefix = self._sequence(x, tokens, own)
         cos, sin = self.rope(prefix)
         for block in self.blocks:
             sequence = block(sequence, condition, cos, sin)
         shift, scale = self.modulation(condition).chunk(2, dim=-1)
         patches = self.output(modulate(sequence[:, prefix:], shift, scale))
+        if self.direct is not None:
+            patches = patches + self.direct(self.patches.split(x), condition)
+        if self.own is not None and own is not None:
+            patches = patches + self.own.gain(condition)[:, None] * own
         return self.patches.join(patches).to(x.dtype)
 
     def _condition(self, x: Tensor, t: Tensor, vector: Tensor | None) -> Tensor:
@@ -79,9 +88,11 @@ class DiT(nn.Module):
             condition = condition + self.vector_in(given(vector, "vector"))
         return condition
 
-    def _sequence(self, x: Tensor, tokens: Tensor | None) -> tuple[Tensor, int]:
+    def _sequence(self, x: Tensor, tokens: Tensor | None, own: Tensor | None) -> tuple[Tensor, int]:
         """The residual stream, in the dtype of x under autocast too, and how much of it is prefix."""
         sequence = self.patch_in(self.patches.split(x))
+        if self.own is not None and own is not None:
+            sequence = sequence + self.own.show(own)
         if self.rows is not None:
             sequence = sequence + self.rows.repeat_interleave(self.patches.columns, dim=0)
         if self.tokens_in is None:

@@ -32,3 +32,9 @@ class DiTOptions(Options):
     """Tell the blocks how strong the data in the noisy input is: RMS norms hide it, and windows come out alike."""
     row_embedding: bool = True
     """Learn a vector per row of patches: rows are electrodes or frequencies, and neither look the same one step on."""
+    direct_path: bool = False
+    """Add a linear map from patch to patch with gains told by the condition, past the blocks: where a patch has more
+    values than the width, what the blocks cannot carry still comes through. Costs 2 values^2 per patch."""
+    own_filter: bool = False
+    """Show the blocks the input as filtered by its own covariance, and add that to the output with gains told by the
+    condition: windows keep how their electrodes and frequencies go together. Best on whitened data."""

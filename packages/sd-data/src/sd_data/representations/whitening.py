@@ -23,7 +23,8 @@ SHARE = 512
 def cross_spectrum(signal: Tensor) -> Tensor:
     """(B, channels, samples) -> real (samples + 1, channels, channels), summed over windows; 1 for unit white noise."""
     spectrum = torch.fft.rfft(_mirrored(signal), norm="ortho").permute(2, 1, 0)
-    return (spectrum @ spectrum.mH).real
+    summed: Tensor = (spectrum @ spectrum.mH).real
+    return summed
 
 
 def roots(spectrum: Tensor) -> Tensor:
@@ -33,7 +34,8 @@ def roots(spectrum: Tensor) -> Tensor:
     bins = torch.arange(len(spectrum), device=spectrum.device)
     low, high = (bins - reach).clamp(min=0), (bins + reach + 1).clamp(max=len(bins))
     values, vectors = torch.linalg.eigh((total[high] - total[low]) / (high - low)[:, None, None])
-    return (vectors * values.clamp(min=FLOOR).sqrt().unsqueeze(-2)) @ vectors.mT
+    rooted: Tensor = (vectors * values.clamp(min=FLOOR).sqrt().unsqueeze(-2)) @ vectors.mT
+    return rooted
 
 
 def turn(signal: Tensor, matrices: Tensor) -> Tensor:
@@ -44,7 +46,7 @@ def turn(signal: Tensor, matrices: Tensor) -> Tensor:
     spectrum = torch.fft.rfft(_mirrored(signal.to(matrices.dtype)))
     parts = torch.view_as_real(spectrum).permute(2, 1, 0, 3).flatten(2)
     turned = (matrices @ parts).unflatten(2, (-1, 2)).permute(2, 1, 0, 3).contiguous()
-    mirrored = torch.fft.irfft(torch.view_as_complex(turned), n=2 * signal.shape[-1])
+    mirrored: Tensor = torch.fft.irfft(torch.view_as_complex(turned), n=2 * signal.shape[-1])
     return mirrored[..., : signal.shape[-1]].to(signal.dtype)
 
 

@@ -1,0 +1,116 @@
+"""What a noisy window's own covariance tells about the data in it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sd_core.nn.patches import Patches
+from sd_core.nn.precision import without_autocast
+from sd_core.plugin import GridShape
+
+SERIES = 512
+"""From this many columns on the width is taken for time (`sd_core.nn.levels`)."""
+SPECTRUM, LEVELS, BANDS = 64, 16, 8
+"""Groups of frequencies: for the power of all rows, for the power of each row, for the covariance of the rows."""
+DOUBT, DOUBT_OF_COVARIANCE = 4.0, 32.0
+"""How little is trusted what noise hides; found on recordings of eegmat, where twice or half as much is alike."""
+NEAR = 1e-3
+"""Distance from both ends of the path within which they count as reached."""
+QUIET = 0.02
+"""Least power that a group is taken to have, against white data under the same noise."""
+
+
+class OwnPath(nn.Module):
+    """The window's own filter by patches: shown to the blocks, and past them with gains told by the condition."""
+
+    def __init__(self, shape: GridShape, patches: Patches, width: int) -> None:
+        super().__init__()
+        self.patches = patches
+        self.filter = OwnFilter(shape)
+        self.show = nn.Linear(patches.values, width, bias=False)
+        self.gain = nn.Linear(width, patches.values, bias=False)
+        nn.init.zeros_(self.gain.weight)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Patches (B, N, values) of what the filter of x (B, C, H, W) at t (B,) adds."""
+        split: Tensor = self.patches.split(self.filter(x, t).to(x.dtype))
+        return split
+
+
+class OwnFilter(nn.Module):
+    """Wiener's filter with the spectrum and covariance of the window at hand, less the filter of white data.
+
+    People differ in how electrodes and frequencies go together more than in anything else about their EEG. A denoiser
+    for everybody makes everybody alike; one that goes by x_t x_t^T removes less of what this window is made of.
+    In x_t = (1 - t) x0 + t noise it is x0 = (I - t^2 S^-1) x_t / (1 - t), with S = E x_t x_t^T. S is taken as powers
+    of fine groups of frequencies, times those of each row in wider ones, times a covariance in wider ones still; each
+    is known from so many samples, and drawn towards that of white data of unit variance the more the less the data
+    show in the noise. No weights: it is worked out anew for every input.
+
+    Rows of a series are its electrodes; of a picture, where the height is frequency, its channels.
+    """
+
+    def __init__(self, shape: GridShape) -> None:
+        super().__init__()
+        self._is_series = shape.width >= SERIES
+        count = shape.width // 2 if self._is_series else shape.height
+        self._groups = tuple(groups(count, most) for most in (SPECTRUM, LEVELS, BANDS))
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Of x (B, C, H, W) at t (B,) -> what the filter adds, over the spread of what is unknown; float32."""
+        with without_autocast(x.device):
+            time = t.float().clamp(NEAR, 1 - NEAR)
+            if not self._is_series:
+                return own_share(x.float(), time, *self._groups)
+            spectrum = torch.fft.rfft(x.float().flatten(1, 2), norm="ortho")[..., 1 : x.shape[3] // 2 + 1]
+            # Real and imaginary parts of white noise have half its variance each.
+            added = own_share(2**0.5 * torch.view_as_real(spectrum), time, *self._groups)
+            padded = nn.functional.pad(torch.view_as_complex(added.contiguous() / 2**0.5), (1, 0))
+            back: Tensor = torch.fft.irfft(padded, n=x.shape[3], norm="ortho").reshape(x.shape)
+            return back
+
+
+def groups(count: int, most: int) -> int:
+    """The largest number of equal groups, at most `most`, that so many frequencies fall into."""
+    return next(number for number in range(min(most, count), 0, -1) if count % number == 0)
+
+
+def own_share(x: Tensor, t: Tensor, spectrum: int, levels: int, bands: int) -> Tensor:
+    """The filter's x0 less that of white data, times s / t with s^2 = (1 - t)^2 + t^2.
+
+    Args:
+        x: (B, rows, frequencies, samples), where white data have unit variance.
+        t: (B,), inside (0, 1).
+        spectrum: groups of frequencies that have a power,
+        levels: groups in which each row has one,
+        bands: groups in which rows have a covariance.
+    """
+    t = t[:, None, None, None]
+    variance = (1 - t) ** 2 + t**2
+    power = _power(x, t, spectrum, rows=False)
+    power = power * _power(x / power.sqrt(), t, levels, rows=True)
+    y = (x / power.sqrt()).unflatten(2, (bands, -1)).transpose(1, 2).flatten(3)
+    trust = _trust(t, y.shape[3], DOUBT_OF_COVARIANCE)
+    identity = torch.eye(x.shape[1], device=x.device)
+    covariance = trust * (y @ y.mT / y.shape[3]) + (1 - trust) * variance * identity
+    solved = torch.linalg.solve(covariance, y).unflatten(3, (-1, x.shape[3])).transpose(1, 2).flatten(2, 3)
+    filtered: Tensor = (x - t**2 * solved / power.sqrt()) / (1 - t)
+    return (filtered - (1 - t) / variance * x) * variance.sqrt() / t
+
+
+def _power(x: Tensor, t: Tensor, count: int, *, rows: bool) -> Tensor:
+    """Of groups of frequencies, of all rows or of each, against white data: (B, rows or 1, frequencies, 1)."""
+    parts = x.unflatten(2, (count, -1))
+    axes = (3, 4) if rows else (1, 3, 4)
+    mean = parts.square().mean(axes, keepdim=True).flatten(2, 3)
+    trust = _trust(t, x[0].numel() // mean[0].numel(), DOUBT)
+    shrunk: Tensor = trust * mean / ((1 - t) ** 2 + t**2) + 1 - trust
+    return shrunk.clamp(min=QUIET).repeat_interleave(parts.shape[3], dim=2)
+
+
+def _trust(t: Tensor, samples: int, doubt: float) -> Tensor:
+    """Share of a statistic of so many values that is believed: less where x_t shows less of the data."""
+    shown: Tensor = ((1 - t) / t) ** 2
+    return 1 / (1 + 2 * doubt / samples * ((1 + shown) / shown) ** 2)
