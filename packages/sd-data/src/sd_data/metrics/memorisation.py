@@ -112,12 +112,12 @@ class Memorisation:
 
     def _spectra(self, windows: Windows, whitening: NDArray[np.float32]) -> Spectrum:
         """Whitened spectra of unit norm, frequency first for matrix products: (bins, n, channels)."""
-        rows = []
+        found = np.empty((whitening.shape[1], len(windows), whitening.shape[0]), np.complex64)
         for start in range(0, len(windows), 256):
             spectrum = np.fft.rfft(windows.signal[start : start + 256], axis=-1)[..., self._bins(windows)] * whitening
             norm = np.sqrt((np.abs(spectrum) ** 2).sum((1, 2), keepdims=True))
-            rows.append((spectrum / np.maximum(norm, 1e-12)).astype(np.complex64))
-        return np.ascontiguousarray(np.concatenate(rows).transpose(2, 0, 1))
+            found[:, start : start + 256] = (spectrum / np.maximum(norm, 1e-12)).transpose(2, 0, 1)
+        return found
 
 
 def _ratios(theirs: Distances, ours: Distances) -> dict[str, float]:
