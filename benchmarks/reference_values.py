@@ -57,7 +57,7 @@ COLUMNS = (
     Column("band W1", "band_power", "band_power", 2, (0.168, 0.169, 0.45, 1.48, 0.38), _SECOND),
     Column("exp W1", "aperiodic", "aperiodic", 2, (0.074, 0.074, 0.15, 1.75, 0.074), _SECOND, _FIT),
     Column("AIRM", "covariance", "covariance", 2, (2.41, 2.41, 4.5, 4.6, 2.8), _SECOND, _REFERENCE),
-    Column("kurt W1", "kurtosis", "kurtosis", 2, (0.115, 0.52, 0.52, 0.51, 0.115)),
+    Column("kurt W1", "kurtosis", "kurtosis", 2, (0.115, 0.52, 0.52, 0.51, 0.115), (OTHERS, LOUDER)),
     Column("ACF", "autocorrelation", "autocorrelation", 2, (0.020, 0.020, 0.028, 0.116, 0.020), _SECOND),
     Column("MMD^2", "mmd", "mmd", 1, (0.030, 0.031, 0.38, 1.04, 0.052)),
     Column("C2ST linear", "c2st", "linear", 0, (0.45, 0.55, 0.96, 1.0, 0.69), differs=_FOLDS),
