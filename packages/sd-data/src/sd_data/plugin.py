@@ -56,9 +56,7 @@ def sd_metrics() -> list[Component]:
     return [
         _metric("log_spectral_distance", "Mean log spectra, 1-45 Hz and per band", "spectrum:log_spectral_distance"),
         _metric("band_power", "Distributions of log band power (Wasserstein-1)", "spectrum:band_power"),
-        _metric(
-            "aperiodic", "Exponent and offset of the 1/f background", "aperiodic:aperiodic", "ParametrisationOptions"
-        ),
+        _metric("aperiodic", "Exponent and offset of the background", "aperiodic:aperiodic", "ParametrisationOptions"),
         _metric(
             "alpha_peak",
             "Height and frequency of the alpha peak, windows without one",
