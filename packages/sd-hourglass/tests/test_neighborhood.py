@@ -34,9 +34,7 @@ def loop(parts: list[Tensor], kernel: int, scale: float) -> Tensor:
     return torch.stack(out, 1).view_as(query)
 
 
-def inputs(
-    rows: int, columns: int, dtype: torch.dtype = torch.float64, heads: int = 2, width: int = 8
-) -> list[Tensor]:
+def inputs(rows: int, columns: int, dtype: torch.dtype = torch.float64, heads: int = 2, width: int = 8) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     parts = torch.randn(3, 2, rows, columns, heads, width, generator=generator, dtype=torch.float64)
     return [part.to(dtype).requires_grad_() for part in parts]
@@ -54,13 +52,14 @@ def deviations(ours: list[Tensor], exact: list[Tensor]) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize(("rows", "columns", "kernel"), GRIDS)
+@pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("width", [8, 16])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
 def test_outputs_and_gradients_equal_the_loop(
-    rows: int, columns: int, kernel: int, dtype: torch.dtype, bound: float, width: int
+    grid: tuple[int, int, int], width: int, dtype: torch.dtype, bound: float
 ) -> None:
     """Heads of 16 channels are the C kernel's where there is a compiler, heads of 8 the tiles'."""
+    rows, columns, kernel = grid
     exact = inputs(rows, columns, width=width)
     expected = outputs_and_gradients(loop(exact, kernel, 0.3), exact)
     parts = inputs(rows, columns, dtype, width=width)

@@ -127,11 +127,12 @@ def read_config(folder: Path, pretrained: str) -> Mapping[str, Any]:
 
 
 def _absence(pretrained: str, why: str) -> str:
+    model = pretrained if could_be_on_hub(pretrained) and not Path(pretrained).is_dir() else "MODEL"
     return (
         f"{_where(pretrained)}: no VAE can be had from there ({why}); name a folder FOLDER that holds "
-        f"FOLDER/{SUBFOLDER}/{CONFIG} and FOLDER/{SUBFOLDER}/{WEIGHTS}, as `hf download "
-        f"{'MODEL' if Path(pretrained).is_dir() or not could_be_on_hub(pretrained) else pretrained} --include '{SUBFOLDER}/*' --local-dir FOLDER` "
-        "leaves them where there is a network and, for a gated model, an accepted licence"
+        f"FOLDER/{SUBFOLDER}/{CONFIG} and FOLDER/{SUBFOLDER}/{WEIGHTS}, as "
+        f"`hf download {model} --include '{SUBFOLDER}/*' --local-dir FOLDER` leaves "
+        "them where there is a network and, for a gated model, an accepted licence"
     )
 
 
