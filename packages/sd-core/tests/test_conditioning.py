@@ -145,9 +145,10 @@ def test_class_and_subject_may_be_attributes() -> None:
     space = LabelSpace(categories={"class": ("rest", "arithmetic"), "subject": ("S1", "S2", "S3")})
     conditioner = Attributes(AttributesOptions(fields=("class", "subject"), width=8), space)
     labels = {"class": torch.tensor([0, 0, 1, -1]), "subject": torch.tensor([0, 2, 2, -1])}
-    told = conditioner(labels).vector
+    told, untold = conditioner(labels).vector, conditioner.null(1).vector
     assert told is not None
+    assert untold is not None
     assert len({tuple(row.tolist()) for row in told}) == 4
-    assert torch.equal(told[3:], conditioner.null(1).vector)
+    assert torch.equal(told[3:], untold)
     with pytest.raises(SdError, match=r"needs 'subject', .* it needs a column 'subject', or leave it out"):
         Attributes(AttributesOptions(fields=("class", "subject")), LabelSpace(categories={"class": ("rest", "other")}))
