@@ -173,8 +173,10 @@ class Metric(Protocol):
     unless `[evaluation] metrics` names it.
     """
 
-    scores: Mapping[str, Score]
-    """How to read each number that a call returns."""
+    @property
+    def scores(self) -> Mapping[str, Score]:
+        """How to read each number that a call returns."""
+        ...
 
     def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:
         """Score `generated` against the held-out `real`; `train` is what the model has seen."""
