@@ -19,9 +19,11 @@ from sd_core.task import Condition, Conditioning, Labels, LabelSpace
 
 WORD_GAIN = 2.0
 """What the words together are multiplied by in the vector. An optimizer that normalises its steps, as AdamW does, moves
-what a network makes of a difference by the square of that difference over the size of the vector. At 2 a word in which
-half of the captions differ is read about as fast as a class, beside two others like it; at unit size of the whole
-vector it was a sixth."""
+what a network makes of a difference about by the square of that difference over the size of the vector.
+
+Quickstart on the demo corpus (effect_scale 3), one seed: how much of the output near noise (t = .95) changes with the
+state asked for: .14 for classes, .02 for words at unit size of the whole vector, .08 at this gain. The price is a
+held-out loss of 1.015 instead of .992 (classes: 1.009) and a log-spectral distance of 2.25 dB instead of 1.74."""
 _log = logging.getLogger(__name__)
 
 
