@@ -89,3 +89,11 @@ def test_without_a_compiler_it_is_still_the_norm(tmp_path: Path, monkeypatch: py
     x, gain = inputs()
     assert not rms.takes(x, gain)
     torch.testing.assert_close(AdaRMSNorm(32, 4).double()(x, torch.randn(2, 4)), rms_norm(x))
+
+
+def test_a_gain_for_all_examples_is_for_pytorch() -> None:
+    """The kernel reads a gain per example: one for all would be read beyond its end."""
+    x, gain = inputs(torch.float32)
+    assert not rms.takes(x, gain[:1])
+    norm = AdaRMSNorm(x.shape[-1], 8)
+    assert norm(x, torch.ones(1, 8)).isfinite().all()

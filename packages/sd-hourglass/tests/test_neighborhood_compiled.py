@@ -9,7 +9,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from sd_core.nn.building import KernelUnavailable, find_compiler
+from sd_core.plugin import SdError
 from sd_hourglass.compiled import kernel
+from sd_hourglass.compiled.operators import attend
 from sd_hourglass.neighborhood import Backend, NeighborhoodAttention
 
 GRIDS = [(32, 32, 7, 64), (5, 64, 7, 16), (20, 33, 7, 64), (1, 9, 7, 16), (9, 1, 3, 16), (3, 3, 7, 32), (6, 11, 1, 16)]
@@ -129,3 +131,11 @@ def test_it_is_counted_without_memory() -> None:
         assert parts.grad is not None
         assert parts.grad.shape == parts.shape
     assert counter.get_total_flops() == 6 * 2 * (2 * 20 * 33 * 2) * 49 * 16
+
+
+@pytest.mark.parametrize(("width", "dtype"), [(8, torch.float32), (16, torch.bfloat16)])
+def test_what_it_cannot_attend_to_is_refused(width: int, dtype: torch.dtype) -> None:
+    """In a sentence, before any memory is touched."""
+    query, key, value = inputs(6, 11, width, dtype=dtype).unbind(3)
+    with pytest.raises(SdError, match="choose backend 'auto'"):
+        attend(query, key, value, kernel.Window(3, 3), 1.0)

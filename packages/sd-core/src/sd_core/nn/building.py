@@ -76,9 +76,11 @@ def run_tasks(run: Callable[[int], int], tasks: int, *, worth_a_thread: int = 1)
     helpers = [threading.Thread(target=work) for _ in range(min(torch.get_num_threads(), tasks // worth_a_thread) - 1)]
     for helper in helpers:
         helper.start()
-    work()
-    for helper in helpers:
-        helper.join()
+    try:
+        work()
+    finally:  # an interrupt would free the memory that helpers still write to
+        for helper in helpers:
+            helper.join()
     if failed:
         raise MemoryError("no memory for a compiled kernel")
 

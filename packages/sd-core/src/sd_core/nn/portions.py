@@ -37,7 +37,7 @@ def geglu(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
         out: Tensor = _GEGLU.apply(tokens, gate_up, down)  # type: ignore[no-untyped-call]
     else:
         out = _forward(tokens, gate_up, down, None)
-    return out.view(*x.shape[:-1], -1)
+    return out.view(*x.shape[:-1], len(down))
 
 
 class _GEGLU(torch.autograd.Function):

@@ -32,7 +32,8 @@ def takes(x: Tensor, gain: Tensor) -> bool:
     if torch.compiler.is_compiling() or type(x) is not Tensor or x.device.type != "cpu":
         return False
     precise = x.dtype == gain.dtype and x.dtype in (torch.float32, torch.float64)
-    return precise and x.shape[-1] % _GROUP == 0 and x.numel() > 0 and _kernel(x.dtype) is not None
+    shaped = gain.shape == (len(x), x.shape[-1]) and x.shape[-1] % _GROUP == 0 and x.numel() > 0
+    return precise and shaped and _kernel(x.dtype) is not None
 
 
 def scaled_rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> Tensor:

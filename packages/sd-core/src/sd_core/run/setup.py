@@ -6,13 +6,14 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType, DynamoBackend
+from accelerate.utils import DistributedType, DynamoBackend, InitProcessGroupKwargs
 
 from sd_core.config import sections
 from sd_core.config.read import Run
@@ -37,6 +38,8 @@ from sd_core.run.trainer import Trainer
 from sd_core.windows.reading import PictureSet
 
 _log = logging.getLogger(__name__)
+_PATIENCE = timedelta(hours=6)
+"""How long processes wait for the main one, which alone judges, draws and encodes; NCCL's own is ten minutes."""
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -60,7 +63,11 @@ def build_accelerator(options: sections.Training) -> Accelerator:
     # Accelerate keeps the first precision of a process; a second run in this process has its own.
     AcceleratorState._reset_state(reset_partial_state=False)
     # Apple's MPS has no float64, which the counter-based random numbers need.
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=options.mixed_precision)
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision=options.mixed_precision,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+    )
     _refuse_foreign_settings(accelerator)
     return accelerator
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -167,14 +168,21 @@ def _batches(
         for source in sources
         for name in source.classes
     ]
+    deck = _deck(len(cells), rng)
     while True:
         crops, labels = [], []
-        for cell in rng.permutation(_BATCH) % len(cells):
+        for cell in itertools.islice(deck, _BATCH):
             windows, rows, name = cells[cell]
             at = rng.integers(windows.info.n_samples - view.crop + 1)
             crops.append(windows.signal[rng.choice(rows), :, at : at + view.crop])
             labels.append(classes.index(name))
         yield view(np.stack(crops)), torch.tensor(labels)
+
+
+def _deck(count: int, rng: np.random.Generator) -> Iterator[int]:
+    """Numbers below `count` without end, in shuffled rounds that hold each of them once."""
+    while True:
+        yield from rng.permutation(count).tolist()
 
 
 @contextmanager

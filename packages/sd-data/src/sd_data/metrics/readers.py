@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,10 +106,15 @@ class Reader(Protocol):
 def labelled(windows: Windows, column: str) -> Examples:
     """The windows whose label is known, sorted by content."""
     values: Sequence[Any] = windows.columns.get(column, ())
-    known = [row for row, value in enumerate(values) if value is not None]
+    known = [row for row, value in enumerate(values) if not unsaid(value)]
     keys = contents(windows) if known else ()
     rows = sorted(known, key=lambda row: (keys[row], str(values[row])))
     return Examples(windows, tuple(rows), tuple(str(values[row]) for row in rows), tuple(keys[row] for row in rows))
+
+
+def unsaid(value: Any) -> bool:
+    """Whether a label is missing: None, or the NaN that tables have for it."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def persons(windows: Windows) -> list[tuple[Any, Any]]:

@@ -95,6 +95,7 @@ class Usefulness:
             while len(self._lessons) >= _MOST_KEPT:
                 del self._lessons[next(iter(self._lessons))]
             self._lessons[lesson] = _Lesson(self.reader.teach(taught, unit, seed), {})
+        self._lessons[lesson] = self._lessons.pop(lesson)  # the last that was asked is the last to go
         reader, answers = self._lessons[lesson].taught, self._lessons[lesson].answers
         if asked.identity not in answers:
             answers[asked.identity] = read(reader, asked)

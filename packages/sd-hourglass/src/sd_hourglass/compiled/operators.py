@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from sd_core.plugin import SdError
 from sd_hourglass.compiled import kernel
 from sd_hourglass.compiled.kernel import Window
 
@@ -34,6 +35,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, window: Window, scale: flo
 
 def _attend(*arguments: Any) -> tuple[Tensor, Tensor]:
     query, key, value, tall, wide, scale, keep = arguments
+    if not all(kernel.takes(part, query.dtype) and part.dtype == query.dtype for part in (query, key, value)):
+        raise SdError(
+            f"compiled neighborhood attention takes float32 or float64 on a CPU, {kernel.GROUP} channels a head or a "
+            f"multiple; not {tuple(query.shape)} of {query.dtype} on {query.device}: choose backend 'auto'"
+        )
     window = Window(tall, wide)
     weights = query.new_empty(kernel.weights_shape(query, window) if keep else 0)
     parts = kernel.walkable(query), kernel.walkable(key), kernel.walkable(value)
