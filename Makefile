@@ -54,6 +54,7 @@ bench: install ## what README's speed figures come from
 	$(BIN)/python -m benchmarks.hourglass_step
 	$(BIN)/python -m benchmarks.scan
 	$(BIN)/python -m benchmarks.localmamba_step
+	$(BIN)/python -m benchmarks.judging
 
 docs: install ## write the generated pages again
 	$(BIN)/python -m sd_core.config.reference docs/reference

@@ -12,7 +12,7 @@ import pytest
 
 from sd_core.errors import SdError
 from sd_core.judging.gather import fingerprint, usable_metrics
-from sd_core.judging.judge import INDEPENDENT, judge, subset
+from sd_core.judging.judge import INDEPENDENT, floor_for, judge, subset
 from sd_core.task import Score, Windows
 from sd_core.testing.metric import toy_windows
 from sd_core.testing.toys import toy_registry
@@ -118,3 +118,49 @@ def test_the_fingerprint_is_of_the_content() -> None:
 def test_without_any_metric_the_way_to_one_is_named() -> None:
     with pytest.raises(SdError, match=r"pip install 'sd-data\[eval\]'"):
         usable_metrics(toy_registry(), (), {})
+
+
+def of_people(count: int, each: int = 4, corpus: str | None = None) -> Windows:
+    """Windows of several people, by their columns."""
+    windows = toy_windows(count, count * each)
+    columns = {"subject": [f"S{row // each}" for row in range(len(windows))], "state": ["rest"] * len(windows)}
+    return replace(windows, columns=columns if corpus is None else {**columns, "corpus": [corpus] * len(windows)})
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_model_floor_and_surrogates_say_alike_whose_they_are(told: bool) -> None:
+    metric, train = Recorder(), of_people(6, corpus="a")
+    generated = of_people(5) if told else replace(of_people(5), columns={"state": ["rest"] * 20})
+    judge(of_people(4), generated, train, {"spread": metric}, seed=0)
+    shown = [made.columns for _, made, _ in metric.seen]
+    assert [set(columns) & {"subject", "corpus"} for columns in shown] == [{"subject"} if told else set()] * 4
+    assert "state" in shown[1]  # a label is no person
+    assert {len(made.people) for made in (real for real, _, _ in metric.seen)} == {4}
+    if told:
+        assert shown[1]["subject"] == shown[2]["subject"] == shown[3]["subject"]
+
+
+def test_a_single_person_is_no_grouping() -> None:
+    metric = Recorder()
+    judge(of_people(4), replace(of_people(5), columns={"subject": ["S0"] * 20}), of_people(6), {"s": metric}, seed=0)
+    assert not any(metric.seen[place][1].people for place in (1, 2, 3))
+
+
+def test_check_ups_and_sweeps_draw_the_floor_of_the_judge() -> None:
+    metric, train = Recorder(), of_people(9)
+    judge(of_people(4), of_people(5), train, {"spread": metric}, seed=3)
+    drawn = floor_for(of_people(5).columns, 20, train, 3)
+    np.testing.assert_array_equal(drawn.signal, metric.seen[1][1].signal)
+    assert drawn.columns == metric.seen[1][1].columns
+
+
+def test_people_of_one_name_in_two_corpora_are_two() -> None:
+    one, other = of_people(2, corpus="a"), of_people(2, corpus="b")
+    both = replace(
+        one,
+        signal=np.concatenate([one.signal, other.signal]),
+        columns={name: [*one.columns[name], *other.columns[name]] for name in one.columns},
+    )
+    assert judge(both, toy_windows(1), toy_windows(2), {}, seed=0)["counts"]["subjects"] == 4
+    unknown = replace(one, columns={"subject": [None] * 4 + ["S1"] * 4})
+    assert judge(unknown, toy_windows(1), toy_windows(2), {}, seed=0)["counts"]["subjects"] == 1

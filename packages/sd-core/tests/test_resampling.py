@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,9 +105,22 @@ def test_halves_are_complementary_and_keep_people_together() -> None:
 def test_windows_of_nobody_are_groups_of_their_own() -> None:
     windows = people(3, 2)
     assert groups_of(Windows(signal=windows.signal, info=INFO)) == list(range(6))
-    assert groups_of(Windows(signal=windows.signal, info=INFO, columns={"subject": ["a"] * 6})) == list(range(6))
     some = Windows(signal=windows.signal, info=INFO, columns={"subject": ["a", "a", "b", "b", None, None]})
-    assert groups_of(some) == ["a", "a", "b", "b", (4,), (5,)]
+    assert groups_of(some) == [(None, "a"), (None, "a"), (None, "b"), (None, "b"), 4, 5]
+    corpora = Windows(signal=windows.signal, info=INFO, columns={"subject": ["a"] * 6, "corpus": list("xxxyyy")})
+    assert halves(corpora, [0]).groups == 2
+
+
+def test_a_single_person_has_no_halves() -> None:
+    assert halves(people(1, 6), [0]).pairs == ()
+    entry = judged(people(100, 1, seed=3), real=people(1, 30))["shift"]
+    assert entry["interval"] is entry["floor_interval"] is entry["margins"]["floor"] is None
+
+
+def test_the_floor_is_halved_by_people_though_metrics_are_not_told_them() -> None:
+    generated = people(100, 1, seed=3)
+    told = judged(replace(generated, columns={}))["shift"]
+    assert told["floor_interval"] == judged(generated)["shift"]["floor_interval"]
 
 
 def test_the_same_seed_gives_the_same_halves() -> None:

@@ -114,6 +114,23 @@ class Windows:
     def __len__(self) -> int:
         return len(self.signal)
 
+    @property
+    def persons(self) -> Sequence[tuple[Any, Any] | None]:
+        """Who each window is of, as (corpus, subject); None where that is not said."""
+        return persons_of(self.columns) or [None] * len(self)
+
+    @property
+    def people(self) -> frozenset[tuple[Any, Any]]:
+        """Everybody whom these windows are said to be of."""
+        return frozenset(person for person in self.persons if person is not None)
+
+
+def persons_of(columns: Mapping[str, Sequence[Any]]) -> list[tuple[Any, Any] | None]:
+    """Who each row of some columns is of, as (corpus, subject); empty where there is no column of subjects."""
+    subjects = columns.get("subject", ())
+    pairs = zip(columns.get("corpus", [None] * len(subjects)), subjects, strict=bool(subjects))
+    return [None if subject is None else (corpus, subject) for corpus, subject in pairs]
+
 
 class WindowSource(Protocol):
     """Random access to the windows of one split."""

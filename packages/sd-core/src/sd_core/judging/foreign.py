@@ -137,10 +137,7 @@ def _reordered(windows: Windows, like: Windows) -> Windows:
 def _shared_subjects(windows: Three) -> list[str]:
     """People who are in the reference and in the training windows: they make the floor too low."""
     real, _, train = windows
-    people = [
-        set(zip(*(one.columns.get(name, ()) for name in ("corpus", "subject")), strict=False)) for one in (real, train)
-    ]
-    shared = people[0] & people[1]
+    shared = real.people & train.people
     if not shared:
         return []
     return [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +14,16 @@ from sd_core.judging.resampling import Halved, Halves, freedom, halves, interval
 from sd_core.judging.surrogates import SURROGATES, TITLES
 from sd_core.judging.verdict import standing, verdict
 from sd_core.protocols import Metric, Resampleable
-from sd_core.task import Score, Windows
+from sd_core.task import Score, Windows, persons_of
+
+if TYPE_CHECKING:
+    from sd_core.protocols import Rows
 
 INDEPENDENT = "n/a: electrodes are generated independently"
 """Why a spatial score has no value when a model generates one electrode at a time."""
+
+WHOSE = ("corpus", "subject")
+"""The columns that say who a window is of."""
 
 Progress = Callable[[str], None]
 """Told which metric is being computed."""
@@ -37,7 +43,8 @@ def judge(
 
     All three stand where the generated windows stand: the same number of windows, against the same
     held-out windows. The floor takes them from the training data, since a model imitates those.
-    For guards (scores with an alarm) the floor is the held-out windows against themselves.
+    For guards (scores with an alarm) the floor is the held-out windows against themselves. Metrics are told whose
+    the floor's windows and the surrogates are where they are told it of the generated ones (`as_told`).
 
     Args:
         real: Held-out windows, the reference.
@@ -67,7 +74,7 @@ def judge(
         "train": len(train),
         "generated": len(generated),
         "compared": len(bench.candidates["value"]),
-        "subjects": len(set(real.columns["subject"])) if "subject" in real.columns else None,
+        "subjects": len(real.people) or None,
     }
     return {
         "scores": scores,
@@ -82,6 +89,30 @@ def subset(windows: Windows, rows: Any) -> Windows:
     """The windows at these rows (integers), with their columns."""
     columns = {name: [values[row] for row in rows] for name, values in windows.columns.items()}
     return Windows(signal=windows.signal[rows], info=windows.info, columns=columns)
+
+
+def compared_rows(generated: int, train: int, seed: int) -> tuple[Rows, Rows]:
+    """Which generated and which training windows are compared, of that many: as many of each, in order."""
+    rng = np.random.default_rng([seed, 0])
+    count = min(generated, train)
+    chosen, rows = (np.sort(rng.permutation(there)[:count]) for there in (generated, train))
+    return chosen, rows
+
+
+def as_told(windows: Windows, told: Mapping[str, Sequence[Any]]) -> Windows:
+    """Training windows that say no more of whose they are than the generated ones, which have the columns `told`.
+
+    A classifier that keeps the windows of a person together is a milder judge: the model, the floor and the
+    surrogates must be grouped alike. One person is no grouping.
+    """
+    several = len({person for person in persons_of(told) if person is not None}) > 1
+    hidden = set(WHOSE) - set(told) if several else set(WHOSE)
+    return replace(windows, columns={name: kept for name, kept in windows.columns.items() if name not in hidden})
+
+
+def floor_for(told: Mapping[str, Sequence[Any]], count: int, train: Windows, seed: int) -> Windows:
+    """The training windows that stand beside `count` generated ones: drawn, and told of, as `judge` does."""
+    return as_told(subset(train, compared_rows(count, len(train), seed)[1]), told)
 
 
 @dataclass(frozen=True)
@@ -104,8 +135,9 @@ class _Bench:
     candidates: Mapping[str, Windows]
     """"value" (the model), "floor" and each surrogate: as many windows each."""
     halves: Mapping[str, Halves]
-    """Of "real" and of each candidate. All meet the same halves of the held-out windows, and a surrogate is
-    halved with the training windows it was made from: what they share cancels in their differences."""
+    """Of "real" and of each candidate. All meet the same halves of the held-out windows. The floor is halved by
+    people even where metrics are not told them, and a surrogate with the training windows it was made from:
+    what they share cancels in their differences."""
 
     def scores(self, name: str, metric: Metric, joint: bool) -> dict[str, Any]:
         """The entries of one metric: every candidate against the same held-out windows."""
@@ -136,13 +168,12 @@ class _Bench:
 
 def _bench(real: Windows, generated: Windows, train: Windows, seed: int) -> _Bench:
     """Draw the same number of windows for everybody; every surrogate stands in for the floor's windows."""
-    rng = np.random.default_rng([seed, 0])
-    count = min(len(generated), len(train))
-    chosen = np.sort(rng.permutation(len(generated))[:count])
-    rows = np.sort(rng.permutation(len(train))[:count])
-    value, floor = subset(generated, chosen), subset(train, rows)
-    surrogates = {name: make(train, rows, seed) for name, make in SURROGATES.items()}
-    split = {"real": halves(real, [seed, 4]), "value": halves(value, [seed, 5]), "floor": halves(floor, [seed, 6])}
+    chosen, rows = compared_rows(len(generated), len(train), seed)
+    value, original = subset(generated, chosen), subset(train, rows)
+    floor = as_told(original, value.columns)
+    whose = {name: floor.columns[name] for name in WHOSE if name in floor.columns}
+    surrogates = {name: replace(make(train, rows, seed), columns=whose) for name, make in SURROGATES.items()}
+    split = {"real": halves(real, [seed, 4]), "value": halves(value, [seed, 5]), "floor": halves(original, [seed, 6])}
     return _Bench(
         real=real,
         train=train,

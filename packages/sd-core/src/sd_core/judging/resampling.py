@@ -10,7 +10,7 @@ and cancels. Where the leading term vanishes, as for MMD² of equal distribution
 should, and the interval is too wide by about the square root of two.
 
 Held-out windows are split by subject, because windows of one person are alike; generated ones by window, or by
-subject where they have a column of subjects. What is not resampled is the training of the model: an interval
+subject where they have a column of subjects. A single person has no halves: nobody else is known. What is not resampled is the training of the model: an interval
 is about judging these weights, not about training again.
 """
 
@@ -54,11 +54,8 @@ class Halves:
 
 
 def groups_of(windows: Windows) -> list[Any]:
-    """The group of every window: its subject; itself where it has none, or where all have the same."""
-    subjects: Sequence[Any] = windows.columns.get("subject", ())
-    if len({subject for subject in subjects if subject is not None}) < 2:
-        return list(range(len(windows)))
-    return [(row,) if subject is None else subject for row, subject in enumerate(subjects)]
+    """The group of every window: its person; itself where that is not said."""
+    return [row if person is None else person for row, person in enumerate(windows.persons)]
 
 
 def halves(windows: Windows, seed: Sequence[int]) -> Halves:

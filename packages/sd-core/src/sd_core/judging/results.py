@@ -87,4 +87,4 @@ def write_results(
 
 def subjects_of(sets: Mapping[str, Windows]) -> dict[str, int]:
     """How many people are in each set that names them."""
-    return {role: len(set(shown.columns["subject"])) for role, shown in sets.items() if "subject" in shown.columns}
+    return {role: len(shown.people) for role, shown in sets.items() if shown.people}

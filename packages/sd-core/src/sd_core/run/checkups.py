@@ -6,11 +6,9 @@ import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-
 from sd_core.config.read import Run
 from sd_core.judging.gather import in_memory
-from sd_core.judging.judge import subset
+from sd_core.judging.judge import floor_for
 from sd_core.judging.quick import floor_of, quick_metrics, quick_scores
 from sd_core.protocols import Metric
 from sd_core.registry import Registry
@@ -98,8 +96,8 @@ class Checkups:
 
     @cached_property
     def _references(self) -> tuple[Windows, Windows, Windows]:
-        """Held-out windows, training windows, and as many of these as are drawn; they carry all labels."""
+        """Held-out windows, training windows, and as many of these as are drawn; they carry all labels, but say whose
+        they are only where drawn windows do."""
         seed, count = self.run.config.inference.seed, self.run.config.training.eval_num_windows
         real, train = in_memory(self.held_out, MOST, seed), in_memory(self.train, MOST, seed)
-        rows = np.sort(np.random.default_rng([seed, 0]).permutation(len(train))[:count])
-        return real, train, subset(train, rows)
+        return real, train, floor_for(self._asked.columns(), count, train, seed)

@@ -14,7 +14,7 @@ from sd_core.config.read import Run, read_resolved
 from sd_core.config.write import plain
 from sd_core.errors import SdError
 from sd_core.judging.gather import fingerprint
-from sd_core.judging.judge import subset
+from sd_core.judging.judge import floor_for
 from sd_core.judging.quick import described, floor_of, quick_metrics, quick_scores
 from sd_core.judging.results import MOST_REAL, MOST_TRAIN, Counting, silent
 from sd_core.protocols import Metric
@@ -23,7 +23,7 @@ from sd_core.run.best import write_best
 from sd_core.run.cells import Axes, grid
 from sd_core.run.checkpoint import newest
 from sd_core.run.referring import counted, networks_of, reference_split
-from sd_core.run.sample import LoadedRun, Tick, generate, load_run, run_dir_of
+from sd_core.run.sample import LoadedRun, Tick, asked_of, generate, load_run, run_dir_of
 from sd_core.run.stored import RUN
 from sd_core.run.sweep_record import Record, Row, ranked
 from sd_core.task import Windows
@@ -48,10 +48,9 @@ class _Bench:
     count: int
     seed: int
 
-    def floor(self) -> dict[str, float]:
-        """The headline scores of as many training windows."""
-        rows = np.sort(np.random.default_rng([self.seed, 0]).permutation(len(self.train))[: self.count])
-        some = subset(self.train, rows)
+    def floor(self, told: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+        """The headline scores of as many training windows, beside drawn ones that have the columns `told`."""
+        some = floor_for(told, self.count, self.train, self.seed)
         return self._scores({name: floor_of(metric, self.real, some) for name, metric in self.metrics.items()})
 
     def _scores(self, shown: Mapping[str, Windows]) -> dict[str, float]:
@@ -137,7 +136,7 @@ def sweep(
     bench, more = _bench(loaded, overrides, metrics, count)
     record = Record.open(folder, bench.basis(base), notes + more)
     if not record.floor:
-        record.floor |= bench.floor()
+        record.floor |= bench.floor(asked_of(loaded, count, bench.seed).columns())
         record.scores |= described(metrics)
 
     # The settings, one after the other; each is on the disk before the next begins.

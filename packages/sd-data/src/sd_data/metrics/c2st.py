@@ -122,10 +122,9 @@ class _Side:
         """A side with a single subject, or none, is taken window by window."""
         x = np.clip(np.nan_to_num(feature_vectors(features(windows))), -CLIP, CLIP)
         order = np.lexsort(x.T)
-        subjects = windows.columns.get("subject", ())
-        known = len({subject for subject in subjects if subject is not None}) > 1
+        persons, known = windows.persons, len(windows.people) > 1
         groups = [
-            str(subjects[row]) if known and subjects[row] is not None else f"{name} {rank}"
+            str(persons[row]) if known and persons[row] is not None else f"{name} {rank}"
             for rank, row in enumerate(order)
         ]
         return cls(x[order], groups, np.argsort(order))

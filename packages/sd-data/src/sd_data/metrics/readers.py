@@ -52,11 +52,9 @@ class Examples:
         return self._chosen([place for place, key in enumerate(self.keys) if key not in there])
 
     def strangers_to(self, other: Windows) -> Examples:
-        """Those of people who are not in `other`; all where either side names nobody."""
-        known, people = set(persons(other)), persons(self.windows)
-        if not known or not people:
-            return self
-        return self._chosen([place for place, row in enumerate(self.rows) if people[row] not in known])
+        """Those of people who are not in `other`; a window of whom nothing is said is a stranger."""
+        known, persons = other.people, self.windows.persons
+        return self._chosen([place for place, row in enumerate(self.rows) if persons[row] not in known])
 
     def _chosen(self, places: Sequence[int]) -> Examples:
         return Examples(
@@ -115,14 +113,6 @@ def labelled(windows: Windows, column: str) -> Examples:
 def unsaid(value: Any) -> bool:
     """Whether a label is missing: None, or the NaN that tables have for it."""
     return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def persons(windows: Windows) -> list[tuple[Any, Any]]:
-    """Who each window is of, as (corpus, subject); empty where it is not said."""
-    subjects = windows.columns.get("subject", ())
-    if not any(subject is not None for subject in subjects):
-        return []
-    return list(zip(windows.columns.get("corpus", [None] * len(subjects)), subjects, strict=True))
 
 
 @dataclass(frozen=True)
