@@ -10,7 +10,7 @@ import numpy as np
 
 from sd_core.errors import SdError
 from sd_core.judging.archives import read_archives
-from sd_core.judging.samples import Rows, Samples
+from sd_core.judging.samples import Rows, Samples, about_of
 from sd_core.task import Windows
 from sd_core.windows.loading import load_splits
 from sd_core.windows.opening import open_split
@@ -97,4 +97,4 @@ def _of_sets(sets: Sequence[WindowSet], named: str) -> Samples:
     meta = first.meta
     synthetic = bool(meta.get("synthetic"))
     provenance = meta.get("provenance", {}) if synthetic else {}
-    return Samples(named, first.info, meta.get("unit"), provenance, synthetic, int(starts[-1]), read)
+    return Samples(named, first.info, meta.get("unit"), provenance, synthetic, int(starts[-1]), read, about_of(meta))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from sd_core.judging.verdict import rings
 
 Values = Mapping[str, float]
 """Score -> number."""
@@ -24,6 +26,8 @@ class Place:
     nothing could be scored."""
     alarms: tuple[str, ...] = ()
     """Guards that ring: such a setting stands behind every one without."""
+    ratios: Values = field(default_factory=dict)
+    """What `excess` is the mean of: score -> error / floor error, at least 1."""
 
     @property
     def key(self) -> tuple[int, float]:
@@ -47,14 +51,17 @@ def places(settings: Sequence[Values | None], floor: Values, scores: Mapping[str
     guards = [key for key in scores if scores[key]["alarm"] is not None]
     floors = {key: _floor(key, known, floor, scores) for key in distances}
     return [
-        Place(math.inf) if values is None else Place(_excess(values, floors, scores), _alarms(values, guards, scores))
-        for values in settings
+        Place(math.inf) if values is None else _place(values, floors, guards, scores) for values in settings
     ]
 
 
-def _excess(values: Values, floors: Values, scores: Mapping[str, Mapping[str, Any]]) -> float:
-    ratios = [math.log(max(_error(key, values, scores) / floors[key], 1.0)) for key in floors if floors[key] > 0]
-    return math.exp(statistics.fmean(ratios)) if ratios else math.inf
+def _place(
+    values: Values, floors: Values, guards: Sequence[str], scores: Mapping[str, Mapping[str, Any]]
+) -> Place:
+    ratios = {key: max(_error(key, values, scores) / least, 1.0) for key, least in floors.items() if least > 0}
+    excess = math.exp(statistics.fmean(map(math.log, ratios.values()))) if ratios else math.inf
+    alarms = tuple(key for key in guards if key in values and rings(values[key], scores[key]))
+    return Place(excess, alarms, ratios)
 
 
 def _floor(key: str, known: Sequence[Values], floor: Values, scores: Mapping[str, Mapping[str, Any]]) -> float:
@@ -64,13 +71,3 @@ def _floor(key: str, known: Sequence[Values], floor: Values, scores: Mapping[str
 
 def _error(key: str, values: Values, scores: Mapping[str, Mapping[str, Any]]) -> float:
     return abs(values[key] - float(scores[key]["ideal"]))
-
-
-def _alarms(values: Values, guards: Sequence[str], scores: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(key for key in guards if key in values and _rings(values[key], scores[key]))
-
-
-def _rings(value: float, score: Mapping[str, Any]) -> bool:
-    """Whether a value lies beyond the alarm, seen from the ideal."""
-    limit = float(score["alarm"])
-    return value < limit if limit < float(score["ideal"]) else value > limit

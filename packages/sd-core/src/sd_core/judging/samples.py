@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Samples:
     count: int
     read: Callable[[Rows], Windows]
     """The windows at these rows."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the dataset says of itself; see `about_of`."""
 
     def draw(self, most: int, seed: int) -> tuple[Windows, list[str]]:
         """At most so many windows, drawn at random, and a sentence where some are left out."""
@@ -36,3 +38,9 @@ class Samples:
             return self.read(np.arange(self.count)), []
         rows = np.sort(np.random.default_rng([seed, 3]).permutation(self.count)[:most])
         return self.read(rows), [f"{most} of the {self.count} windows of {self.named} were used"]
+
+
+def about_of(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dataset says of itself: corpus, source, licence, whether it was generated; empty for foreign ones."""
+    about = {"corpus": meta.get("corpus"), **meta.get("about", {})}
+    return {name: value for name, value in about.items() if value is not None}

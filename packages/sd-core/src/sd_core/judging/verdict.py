@@ -37,7 +37,7 @@ def standing(entry: Entry) -> Standing:
     if entry["value"] is None:
         return {}
     if entry["alarm"] is not None:
-        return {"alarm": _rings(entry)}
+        return {"alarm": rings(entry["value"], entry)}
     error = _error(entry, entry["value"])
     result: Standing = {}
     if entry["floor"] is not None:
@@ -84,11 +84,11 @@ def _below_floor(entry: Entry, name: str) -> bool:
     return _against(entry, name, floor, surrogate) == "behind"
 
 
-def _rings(entry: Entry) -> bool:
-    """Whether a guard's value lies beyond its alarm, seen from the ideal."""
-    if entry["alarm"] < entry["ideal"]:
-        return bool(entry["value"] < entry["alarm"])
-    return bool(entry["value"] > entry["alarm"])
+def rings(value: float, guard: Entry) -> bool:
+    """Whether a value lies beyond the alarm of a guard (`alarm`, `ideal`), seen from the ideal."""
+    if guard["alarm"] < guard["ideal"]:
+        return bool(value < guard["alarm"])
+    return bool(value > guard["alarm"])
 
 
 def _against(entry: Entry, name: str, error: float, other: float) -> Literal["closer", "equal", "behind"]:

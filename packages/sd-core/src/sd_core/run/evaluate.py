@@ -119,14 +119,8 @@ def _card(loaded: LoadedRun, real: Windows, train: Windows, count: int, evaluati
         "subjects": subjects_of({"train": train, config.dataset.test_split: real}),
         "reference": fingerprint(real),
         "reference_split": config.dataset.test_split,
-        "data": _data(loaded.split(config.dataset.train_split)),
+        "data": about_of(loaded.split(config.dataset.train_split).meta),
     }
-
-
-def _data(source: WindowSet | PictureSet) -> dict[str, Any]:
-    """What a dataset says of itself: corpus, source, licence, whether it was generated; empty for foreign ones."""
-    about = {"corpus": source.meta.get("corpus"), **source.meta.get("about", {})}
-    return {name: value for name, value in about.items() if value is not None}
 
 
 def curves(history: Path) -> dict[str, list[tuple[float, float]]]:

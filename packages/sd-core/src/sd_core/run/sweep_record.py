@@ -15,9 +15,11 @@ from typing import Any
 from sd_core.config.read import Run
 from sd_core.judging.ranking import Place, places
 from sd_core.run.cells import Cell
+from sd_core.run.disk import disk_errors
 
 RECORD = "sweep.json"
 TABLE = "sweep.csv"
+REMEDY = "make room and sweep again: what is done is kept"
 _log = logging.getLogger(__name__)
 
 
@@ -65,7 +67,8 @@ class Record:
         if same:
             return cls(folder, basis, list(notes), **kept)
         aside = path.with_suffix(".before.json")
-        path.replace(aside)
+        with disk_errors(path, REMEDY):
+            path.replace(aside)
         _log.warning(
             "%s is of other windows, metrics or seed and cannot be gone on with; it is now %s", path, aside.name
         )
@@ -96,7 +99,6 @@ class Record:
         return [self.folder / RECORD, self.folder / TABLE]
 
     def _write(self, more: Mapping[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         content = {"basis": self.basis, "floor": self.floor, "scores": self.scores, "cells": self.cells, **more}
         _replace(self.folder / RECORD, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
@@ -131,6 +133,7 @@ def _setting(row: Row, entry: Mapping[str, Any], place: Place) -> dict[str, Any]
         "checkpoint": row.cell.checkpoint.name,
         "inference": row.cell.inference,
         "excess": place.excess if math.isfinite(place.excess) else None,
+        "ratios": place.ratios,
         "alarms": list(place.alarms),
     }
 
@@ -144,5 +147,7 @@ def _cell(value: Any) -> Any:
 
 def _replace(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with disk_errors(path, REMEDY):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)

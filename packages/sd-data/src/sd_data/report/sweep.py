@@ -31,7 +31,7 @@ class SweepPlot:
         """Write into folder `out`.
 
         Args:
-            evaluation: `settings`, the best first, `floor` and `scores`, as `sd-evaluate --sweep` has them.
+            evaluation: `settings`, the best first, as `sd-evaluate --sweep` has them.
             windows: Not looked at.
             out: An existing folder.
         """
@@ -52,7 +52,7 @@ def draw(sweep: Mapping[str, Any]) -> Figure:
     axes = drawn.subplots()
     samplers = list(dict.fromkeys(entry["inference"]["sampler"] for entry in settings))
     for place, entry in enumerate(settings):
-        ratios = _ratios(entry["values"], sweep)
+        ratios = list(entry["ratios"].values())
         axes.plot(ratios, [place] * len(ratios), linestyle="", marker="|", color=_GREY, markersize=7)
     for number, sampler in enumerate(samplers):
         rows = [place for place, entry in enumerate(settings) if entry["inference"]["sampler"] == sampler]
@@ -61,7 +61,7 @@ def draw(sweep: Mapping[str, Any]) -> Figure:
     axes.axvline(1.0, color=_INK, linewidth=0.8)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter() if _wide(settings, sweep) else ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter() if _wide(settings) else ScalarFormatter())
     axes.set_yticks(range(len(settings)), [_title(entry) for entry in settings])
     axes.invert_yaxis()
     axes.set_xlabel("error / floor error; dark: mean, grey: each score")
@@ -71,20 +71,9 @@ def draw(sweep: Mapping[str, Any]) -> Figure:
     return drawn
 
 
-def _ratios(values: Mapping[str, float], sweep: Mapping[str, Any]) -> list[float]:
-    """Error over floor error of each distance; below the floor counts as the floor."""
-    found = []
-    for key, score in sweep["scores"].items():
-        if score["alarm"] is None and key in values and key in sweep["floor"]:
-            floor = abs(sweep["floor"][key] - score["ideal"])
-            if floor > 0:
-                found.append(max(abs(values[key] - score["ideal"]) / floor, 1.0))
-    return found
-
-
-def _wide(settings: Sequence[Mapping[str, Any]], sweep: Mapping[str, Any]) -> bool:
+def _wide(settings: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the axis spans so much that only powers of ten have room for a number."""
-    return max((ratio for entry in settings for ratio in _ratios(entry["values"], sweep)), default=1.0) > 20
+    return max((ratio for entry in settings for ratio in entry["ratios"].values()), default=1.0) > 20
 
 
 def _title(entry: Mapping[str, Any]) -> str:
