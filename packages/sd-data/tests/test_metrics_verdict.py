@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,16 @@ def test_other_people_pass(metrics: dict[str, Metric]) -> None:
     (beyond,) = [sentence for sentence in sentences if sentence.startswith("Closer than both surrogates on")]
     assert "kurtosis" in beyond
     assert any(sentence.startswith("No sign that training windows are copied") for sentence in sentences)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_other_people_reach_the_floor_of_the_c2st(told: bool, metrics: dict[str, Metric]) -> None:
+    """Whether the windows say whose they are or not: the floor is told the same."""
+    others = people(range(300, 312))
+    generated = others if told else replace(others, columns={})
+    entry = judge(TEST, generated, TRAIN, {"c2st": metrics["c2st"]}, seed=0)["scores"]["c2st"]
+    assert abs(entry["value"] - entry["floor"]) < 0.05
+    assert entry["standing"]["floor"]
 
 
 @pytest.mark.parametrize("name", sorted(SURROGATES))

@@ -10,8 +10,9 @@ and cancels. Where the leading term vanishes, as for MMD² of equal distribution
 should, and the interval is too wide by about the square root of two.
 
 Held-out windows are split by subject, because windows of one person are alike; generated ones by window, or by
-subject where they have a column of subjects. A single person has no halves: nobody else is known. What is not resampled is the training of the model: an interval
-is about judging these weights, not about training again.
+subject where they have a column of subjects. A single person has no halves: nothing says how others differ.
+What is not resampled is the training of the model: an interval is about judging these weights, not about
+training again.
 """
 
 from __future__ import annotations

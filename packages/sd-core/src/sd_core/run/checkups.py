@@ -96,8 +96,7 @@ class Checkups:
 
     @cached_property
     def _references(self) -> tuple[Windows, Windows, Windows]:
-        """Held-out windows, training windows, and as many of these as are drawn; they carry all labels, but say whose
-        they are only where drawn windows do."""
+        """Held-out windows and training windows with all labels, and as many of these as are drawn, told of alike."""
         seed, count = self.run.config.inference.seed, self.run.config.training.eval_num_windows
         real, train = in_memory(self.held_out, MOST, seed), in_memory(self.train, MOST, seed)
         return real, train, floor_for(self._asked.columns(), count, train, seed)
