@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_TOKENS = 512
-"""Of a portion, per thread: 512 x 192 floats and three of the kind are at home in a second-level cache."""
+_TOKENS = 1024
+"""Of a portion, per thread. Measured in steps of hourglass: 512 and 8,192 take 5 to 10 % longer."""
 
 
 def takes(x: Tensor, weight: Tensor) -> bool:
@@ -43,7 +43,7 @@ def geglu(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
 class _GEGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
-        inner = x.new_empty(2, len(x), down.shape[1])
+        inner = x.new_empty(len(x), len(gate_up))
         out = _forward(x, gate_up, down, inner)
         ctx.save_for_backward(x, gate_up, down, inner)
         return out
@@ -55,18 +55,16 @@ class _GEGLU(torch.autograd.Function):
 
 
 def _forward(x: Tensor, gate_up: Tensor, down: Tensor, inner: Tensor | None) -> Tensor:
-    """The output; `inner` (2, tokens, hidden) takes up(x) and gate(x) where they are needed again."""
-    to_up, to_gate = gate_up.t().chunk(2, dim=1)
+    """The output; `inner` (tokens, 2 * hidden) takes up(x) and gate(x) where they are needed again."""
     out = x.new_empty(len(x), len(down))
-    room = x.new_empty(3, min(_portion(), len(x)), down.shape[1])
+    most = min(_portion(), len(x))
+    room, other_room = x.new_empty(most, down.shape[1]), x.new_empty(most, len(gate_up))
     for some in _portions(len(x)):
         tokens = x[some]
-        hidden, up, gate = room[:, : len(tokens)]
-        if inner is not None:
-            up, gate = inner[0, some], inner[1, some]
-        torch.mm(tokens, to_gate, out=gate)
+        hidden, both = room[: len(tokens)], other_room[: len(tokens)] if inner is None else inner[some]
+        torch.mm(tokens, gate_up.t(), out=both)
+        up, gate = both.chunk(2, dim=1)
         torch.ops.aten.gelu.out(gate, out=hidden)
-        torch.mm(tokens, to_up, out=up)
         torch.mm(hidden.mul_(up), down.t(), out=out[some])
     return out
 
@@ -74,27 +72,26 @@ def _forward(x: Tensor, gate_up: Tensor, down: Tensor, inner: Tensor | None) -> 
 def _backward(gradient: Tensor, saved: tuple[Tensor, ...], needed: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
     """Gradients of x, gate_up and down, those that are needed."""
     x, gate_up, down, inner = saved
-    from_up, from_gate = gate_up.chunk(2)
     to_x, to_gate_up, to_down = (
         torch.zeros_like(part) if need else None for part, need in zip((x, gate_up, down), needed, strict=True)
     )
-    room = x.new_empty(3, min(_portion(), len(x)), down.shape[1])
+    most = min(_portion(), len(x))
+    room, other_room = x.new_empty(2, most, down.shape[1]), x.new_empty(most, len(gate_up))
     for some in _portions(len(x)):
-        told, up, gate = gradient[some], inner[0, some], inner[1, some]
-        hidden, d_up, d_gate = room[:, : len(told)]
-        torch.mm(told, down, out=d_up)
-        torch.mul(d_up, up, out=d_gate)
+        told, (up, gate) = gradient[some], inner[some].chunk(2, dim=1)
+        (hidden, d_hidden), d_both = room[:, : len(told)], other_room[: len(told)]
+        d_up, d_gate = d_both.chunk(2, dim=1)
+        torch.mm(told, down, out=d_hidden)
+        torch.mul(d_hidden, up, out=d_gate)
         torch.ops.aten.gelu_backward.grad_input(d_gate, gate, grad_input=d_gate)
         torch.ops.aten.gelu.out(gate, out=hidden)
-        d_up.mul_(hidden)
+        torch.mul(d_hidden, hidden, out=d_up)
         if to_down is not None:
             torch.addmm(to_down, told.t(), hidden.mul_(up), out=to_down)
         if to_gate_up is not None:
-            for part, d_inner in zip(to_gate_up.chunk(2), (d_up, d_gate), strict=True):
-                torch.addmm(part, d_inner.t(), x[some], out=part)
+            torch.addmm(to_gate_up, d_both.t(), x[some], out=to_gate_up)
         if to_x is not None:
-            torch.mm(d_up, from_up, out=to_x[some])
-            torch.addmm(to_x[some], d_gate, from_gate, out=to_x[some])
+            torch.mm(d_both, gate_up, out=to_x[some])
     return to_x, to_gate_up, to_down
 
 
