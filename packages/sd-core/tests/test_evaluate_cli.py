@@ -121,6 +121,13 @@ def test_the_command_prints_verdict_and_files(run_dir: Path, tmp_path: Path, mon
     assert str(tmp_path / "metrics.json") in result.output
 
 
+@pytest.mark.parametrize("flag", ["--real-split", "--train-split"])
+def test_splits_of_windows_are_refused_beside_a_run(run_dir: Path, flag: str) -> None:
+    result = CliRunner().invoke(main, [str(run_dir), flag, "validation"])
+    assert result.exit_code == 2
+    assert flag in result.output
+
+
 def test_a_folder_without_a_run_is_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, [str(tmp_path)])
     assert result.exit_code == 2

@@ -112,6 +112,36 @@ def test_people_on_both_sides_are_named(real: Path, tmp_path: Path) -> None:
     assert said == [False, True]
 
 
+def test_people_of_archives_without_a_corpus_are_compared_and_unknown_ones_are_not(tmp_path: Path) -> None:
+    def notes(name: str, subjects: list[str | None]) -> str:
+        named = replace(made(), columns={"subject": subjects})
+        folders = [archive(tmp_path / name / role, named) for role in "rgt"]
+        judged = judge_samples(folders[0], folders[1], train=folders[2], registry=judging_registry())
+        return " ".join(judged.evaluation["notes"])
+
+    shared = "in the reference and in the training windows"
+    assert f"2 subjects are {shared}" in notes("known", ["a", "a", "b", "b", "b"])
+    assert f"1 subject is {shared}" in notes("some", ["a", None, None, None, None])
+    assert shared not in notes("unknown", [None] * 5)
+
+
+def test_the_card_says_where_the_real_windows_are_from(tmp_path: Path) -> None:
+    data = write_toy_windows(tmp_path / "data")
+    generated = archive(tmp_path / "mine", made())
+    assert judge_samples(data, generated, registry=judging_registry()).evaluation["card"]["data"] == {
+        "corpus": "miniature"
+    }
+    meta = json.loads((data / "windows.json").read_text())
+    meta["about"] = {"source": "PhysioNet", "licence": "ODC-BY"}
+    (data / "windows.json").write_text(json.dumps(meta))
+    card = judge_samples(data, generated, registry=judging_registry()).evaluation["card"]
+    assert card["data"] == {"corpus": "miniature", "source": "PhysioNet", "licence": "ODC-BY"}
+    assert (
+        "data"
+        not in judge_samples(generated, generated, train=generated, registry=judging_registry()).evaluation["card"]
+    )
+
+
 def test_archives_alone_will_do(real: Path, tmp_path: Path) -> None:
     folders = [archive(tmp_path / name, made(count)) for name, count in (("r", 4), ("g", 5), ("t", 6))]
     judged = judge_samples(folders[0], folders[1], train=folders[2] / "windows.npz", registry=judging_registry())

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
+import gc
 import json
 import re
+import shutil
 import tomllib
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +23,13 @@ import sd_core.cli.sample
 from sd_core.components import Component
 from sd_core.config.read import read_run
 from sd_core.discovery import PluginRecord
+from sd_core.errors import SdError
+from sd_core.judging.quick import quick_scores
 from sd_core.judging.ranking import places
 from sd_core.options import NoOptions
 from sd_core.registry import Registry
 from sd_core.run.cells import Axes
-from sd_core.run.sample import generate, load_run
+from sd_core.run.sample import LoadedRun, generate, load_run
 from sd_core.run.sweep import Swept, sweep
 from sd_core.run.train import train
 from sd_core.task import Windows
@@ -102,11 +108,13 @@ def test_it_leaves_a_record_a_table_a_plot_and_the_best(runs: dict[str, Path], t
     ratios = [max(entry["values"]["spread"] / swept.content["floor"]["spread"], 1) for entry in settings]
     assert ratios == sorted(ratios)
     assert [entry["excess"] for entry in settings] == pytest.approx(ratios)
+    assert [entry["ratios"]["spread"] for entry in settings] == pytest.approx(ratios)
     assert {entry["evaluations"] for entry in settings} == {1.0, 3.0}
     rows = list(csv.DictReader((tmp_path / "sweep.csv").open()))
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "floor"]
     assert float(rows[0]["spread"]) == settings[0]["values"]["spread"]
-    best = tomllib.loads((tmp_path / "best.toml").read_text())
+    assert {path.parent for path in swept.files} == {tmp_path, runs["none"]}
+    best = tomllib.loads((runs["none"] / "best.toml").read_text())  # where --best looks for it
     assert best["checkpoint"] == settings[0]["checkpoint"]
     assert best["inference"] == settings[0]["inference"]
     assert json.loads((tmp_path / "sweep.svg").read_text()) == [entry["title"] for entry in settings]
@@ -135,9 +143,10 @@ def test_a_sweep_that_was_killed_goes_on(
         return generate(*arguments, **named)
 
     monkeypatch.setattr("sd_core.run.sweep.generate", counted)
+    (runs["none"] / "best.toml").unlink(missing_ok=True)
     with pytest.raises(KeyboardInterrupt):
         sweep(runs["none"], SMALL, out=tmp_path, count=3, registry=registry())
-    assert not (tmp_path / "best.toml").exists()
+    assert not (runs["none"] / "best.toml").exists()
     swept = sweep(runs["none"], SMALL, out=tmp_path, count=3, registry=registry())
     assert len(drawn) == 3 + 2
     whole = sweep(runs["none"], SMALL, out=tmp_path / "whole", count=3, registry=registry())
@@ -171,6 +180,81 @@ def test_numbers_that_are_not_finite_come_last(
     swept = sweep(runs["none"], SMALL, out=tmp_path, count=3, registry=registry())
     assert [entry["inference"]["sampler"] for entry in swept.content["settings"]] == ["euler", "euler", "heun", "heun"]
     assert sum("not finite" in note for note in swept.content["notes"]) == 2
+
+
+def test_a_metric_that_raises_costs_its_score_and_nothing_else(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def fragile(name: str, *windows: Any, **named: Any) -> dict[str, float]:
+        asked.append(1)
+        if len(asked) == 2:  # the floor comes first
+            raise ValueError("singular\nmatrix")
+        return quick_scores(name, *windows, **named)
+
+    monkeypatch.setattr("sd_core.run.sweep.quick_scores", fragile)
+    for _ in range(2):  # a resumed sweep does not meet it again
+        swept = sweep(runs["none"], SMALL, out=tmp_path, count=3, registry=registry())
+        assert [entry["values"] is None for entry in swept.content["settings"]] == [False, False, False, True]
+        (note,) = [note for note in swept.content["notes"] if "could not be scored" in note]
+        assert "EMA 0.05, heun 1 could not be scored by spread (ValueError: singular)" in note
+        assert len(asked) == 5
+
+
+def test_a_floor_that_failed_is_said_and_tried_again(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> dict[str, float]:
+        raise ValueError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sd_core.run.sweep.quick_scores", fail)
+        swept = sweep(runs["none"], SMALL, out=tmp_path, count=3, registry=registry())
+    assert any(
+        note.startswith("real training windows could not be scored by spread") for note in swept.content["notes"]
+    )
+    assert sweep(runs["none"], SMALL, out=tmp_path, count=3, registry=registry()).content["floor"]
+
+
+def test_one_network_at_a_time_is_loaded(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks: list[weakref.ref[Any]] = []
+
+    def watched(*arguments: Any, **named: Any) -> LoadedRun:
+        gc.collect()
+        assert [one for one in networks if one() is not None] == []
+        loaded = load_run(*arguments, **named)
+        networks.append(weakref.ref(loaded.assembly.network))
+        return loaded
+
+    monkeypatch.setattr("sd_core.run.sweep.load_run", watched)
+    sweep(runs["none"], Axes(samplers=("euler",)), out=tmp_path, count=2, registry=registry())
+    assert len(networks) == 1 + 2
+
+
+def test_a_full_disk_is_one_sentence(runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(SdError, match=r"sweep\.json: No space left on device; make room and sweep again"):
+            sweep(runs["none"], SMALL, out=tmp_path, count=3, registry=registry())
+
+
+def test_a_checkpoint_alone_gets_no_best(runs: dict[str, Path], tmp_path: Path) -> None:
+    alone = shutil.copytree(runs["none"] / "checkpoint-4", tmp_path / "alone")
+    swept = sweep(alone, SMALL, out=tmp_path / "out", count=2, registry=registry())
+    assert not list(tmp_path.rglob("best.toml"))
+    assert any("--best needs a run directory" in note for note in swept.content["notes"])
+
+
+def test_a_floor_of_nothing_counts_a_twentieth_of_the_median() -> None:
+    scores: Mapping[str, Mapping[str, Any]] = {"far": {"ideal": 0.0, "alarm": None}}
+    found = places([{"far": 1.0}, {"far": 2.0}, {"far": 4.0}], {"far": 0.0}, scores)
+    assert [place.ratios for place in found] == [{"far": pytest.approx(ratio)} for ratio in (10.0, 20.0, 40.0)]
 
 
 def test_a_ringing_guard_comes_after_all_others() -> None:

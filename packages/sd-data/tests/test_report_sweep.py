@@ -23,11 +23,12 @@ def sweep(count: int) -> dict[str, Any]:
             "inference": {"sampler": ("heun", "dpm++")[i % 2]},
             "values": {"lsd": 1.0 + i, "copies": 0.9},
             "excess": 1.0 + i,
+            "ratios": {"lsd": 1.5 + i},
             "alarms": ["copies"] if i == 1 else [],
         }
         for i in range(count)
     ]
-    settings.append({**settings[0], "title": "broken", "values": None, "excess": None})
+    settings.append({**settings[0], "title": "broken", "values": None, "excess": None, "ratios": {}})
     return {"settings": settings, "scores": scores, "floor": {"lsd": 0.5, "copies": 1.0}}
 
 
@@ -49,6 +50,8 @@ def test_the_best_stands_on_top_and_dots_are_where_the_numbers_are() -> None:
     drawn = [line for line in axes.lines if line.get_label() in ("heun", "dpm++")]
     dots = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in drawn}
     assert dots == {"heun": [[1.0, 0.0], [3.0, 2.0]], "dpm++": [[2.0, 1.0]]}
+    ticks = [np.asarray(line.get_xydata()).tolist() for line in axes.lines if line.get_marker() == "|"]
+    assert ticks == [[[1.5, 0.0]], [[2.5, 1.0]], [[3.5, 2.0]]]  # as they were ranked, not computed anew
 
 
 def test_a_large_sweep_stays_readable() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,8 @@ OUT = "Where files go; default RUN, or GENERATED-evaluation."
 @click.option("--real", type=FOLDER, metavar="DIR", help="Instead of a RUN: real windows, a dataset or .npz.")
 @click.option("--generated", type=FOLDER, metavar="DIR", help="Beside --real: generated ones, a dataset or .npz.")
 @click.option("--train", type=FOLDER, metavar="DIR", help="Training windows, where they are no split of --real.")
-@click.option("--real-split", default="test", show_default=True, help="Of --real: the held-out windows.")
-@click.option("--train-split", default="train", show_default=True, help="Of --train, or of --real.")
+@click.option("--real-split", metavar="NAME", help="Of --real: the held-out windows; default test.")
+@click.option("--train-split", metavar="NAME", help="Of --train, or of --real; default train.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of inference.seed; without a run 1.")
 @click.option("--sweep", is_flag=True, help="Try many settings on RUN: sweep.json, .csv, .svg and best.toml.")
 @sweep_flags
@@ -41,8 +42,8 @@ def main(
     real: Path | None,
     generated: Path | None,
     train: Path | None,
-    real_split: str,
-    train_split: str,
+    real_split: str | None,
+    train_split: str | None,
     count: int | None,
     output_dir: Path | None,
     seed: int | None,
@@ -60,13 +61,14 @@ def main(
     sd-evaluate --real data/eegmat --generated samples/ -o judged
     """  # noqa: D301 - click wants the backspace itself
     begin()
-    _refuse_mixture(source, real, generated, train)
+    beside = {"--real": real, "--generated": generated, "--train": train}
+    _refuse_mixture(source, {**beside, "--real-split": real_split, "--train-split": train_split})
     if not sweep:
         refuse_axes(axes)
     if real is not None and generated is not None:
         if sweep or best:
             raise SdError("--sweep and --best need a RUN: windows alone cannot be drawn in another way")
-        splits = (real_split, train_split)
+        splits = (real_split or "test", train_split or "train")
         foreign = {"train": train, "splits": splits, "out": output_dir, "count": count, "overrides": overrides}
         _windows(real, generated, foreign, seed)
         return
@@ -130,11 +132,12 @@ def _show(judgement: Judgement) -> None:
         click.echo(str(path))
 
 
-def _refuse_mixture(source: Path | None, real: Path | None, generated: Path | None, train: Path | None) -> None:
+def _refuse_mixture(source: Path | None, beside: Mapping[str, Path | str | None]) -> None:
     """A run, or windows: not both, and not half of either."""
-    if source is not None and (real or generated or train):
-        raise SdError("name a RUN, or --real and --generated windows, not both")
-    if source is None and (real is None or generated is None):
+    named = [flag for flag, value in beside.items() if value is not None]
+    if source is not None and named:
+        raise SdError(f"name a RUN, or --real and --generated windows, not both: {', '.join(named)} is not of a RUN")
+    if source is None and not {"--real", "--generated"} <= set(named):
         raise SdError("name a RUN to judge, or the windows with both --real and --generated")
 
 

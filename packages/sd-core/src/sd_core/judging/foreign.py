@@ -92,7 +92,8 @@ def judge_samples(
     # The judgement.
     with counting("judging", len(metrics)) as tick:
         result = judge(*windows, metrics, seed=seed, progress=lambda _: tick(1))
-    card = _card(made, windows, seed, {"real": str(real), "reference_split": _split_of(real, splits[0])})
+    against = {"data": train_set.about or None, "real": str(real), "reference_split": _split_of(real, splits[0])}
+    card = _card(made, windows, seed, against)
     result |= {"card": card, "notes": [*_said(real, train, splits), *notes]}
     return write_results(folder, result, report, windows, title=generated.resolve().name, curves={})
 
@@ -140,9 +141,8 @@ def _shared_subjects(windows: Three) -> list[str]:
     shared = real.people & train.people
     if not shared:
         return []
-    return [
-        f"{len(shared)} subjects are in the reference and in the training windows: the floor is lower than it should be"
-    ]
+    who = "1 subject is" if len(shared) == 1 else f"{len(shared)} subjects are"
+    return [f"{who} in the reference and in the training windows: the floor is lower than it should be"]
 
 
 def _card(made: Samples, windows: Three, seed: int, more: Mapping[str, Any]) -> dict[str, Any]:

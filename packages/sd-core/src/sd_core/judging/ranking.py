@@ -50,14 +50,10 @@ def places(settings: Sequence[Values | None], floor: Values, scores: Mapping[str
     distances = [key for key in common if scores[key]["alarm"] is None]
     guards = [key for key in scores if scores[key]["alarm"] is not None]
     floors = {key: _floor(key, known, floor, scores) for key in distances}
-    return [
-        Place(math.inf) if values is None else _place(values, floors, guards, scores) for values in settings
-    ]
+    return [Place(math.inf) if values is None else _place(values, floors, guards, scores) for values in settings]
 
 
-def _place(
-    values: Values, floors: Values, guards: Sequence[str], scores: Mapping[str, Mapping[str, Any]]
-) -> Place:
+def _place(values: Values, floors: Values, guards: Sequence[str], scores: Mapping[str, Mapping[str, Any]]) -> Place:
     ratios = {key: max(_error(key, values, scores) / least, 1.0) for key, least in floors.items() if least > 0}
     excess = math.exp(statistics.fmean(map(math.log, ratios.values()))) if ratios else math.inf
     alarms = tuple(key for key in guards if key in values and rings(values[key], scores[key]))

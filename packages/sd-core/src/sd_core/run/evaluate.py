@@ -20,12 +20,12 @@ from sd_core.judging.results import (
     subjects_of,
     write_results,
 )
+from sd_core.judging.samples import about_of
 from sd_core.protocols import Metric
 from sd_core.registry import Registry
 from sd_core.run.referring import counted, networks_of, reference_split
 from sd_core.run.sample import LoadedRun, generate, load_run, provenance, run_dir_of
 from sd_core.task import Windows
-from sd_core.windows.reading import PictureSet, WindowSet
 from sd_core.windows.room import refuse_unwritable
 
 HISTORY = "metrics.jsonl"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -21,11 +21,12 @@ from sd_core.protocols import Metric
 from sd_core.registry import Registry, discover
 from sd_core.run.best import write_best
 from sd_core.run.cells import Axes, grid
-from sd_core.run.checkpoint import newest
+from sd_core.run.checkpoint import MANIFEST, newest
+from sd_core.run.disk import disk_errors
 from sd_core.run.referring import counted, networks_of, reference_split
 from sd_core.run.sample import LoadedRun, Tick, asked_of, generate, load_run, run_dir_of
 from sd_core.run.stored import RUN
-from sd_core.run.sweep_record import Record, Row, ranked
+from sd_core.run.sweep_record import REMEDY, Record, Row, ranked
 from sd_core.task import Windows
 from sd_core.windows.room import refuse_unwritable
 
@@ -44,20 +45,35 @@ class _Bench:
     metrics: Mapping[str, Metric]
     real: Windows
     train: Windows
+    told: Mapping[str, Sequence[Any]]
+    """Columns of drawn windows."""
     joint: bool
     count: int
     seed: int
 
-    def floor(self, told: Mapping[str, Sequence[Any]]) -> dict[str, float]:
-        """The headline scores of as many training windows, beside drawn ones that have the columns `told`."""
-        some = floor_for(told, self.count, self.train, self.seed)
-        return self._scores({name: floor_of(metric, self.real, some) for name, metric in self.metrics.items()})
+    def floor(self, known: Collection[str]) -> tuple[dict[str, float], list[str]]:
+        """The headline scores of as many training windows, and a sentence where metrics failed.
 
-    def _scores(self, shown: Mapping[str, Windows]) -> dict[str, float]:
+        Args:
+            known: Scores whose metrics need not be asked again.
+        """
+        some = floor_for(self.told, self.count, self.train, self.seed)
+        asked = {name: one for name, one in self.metrics.items() if not set(known) & set(described({name: one}))}
+        found, failed = self._scores({name: floor_of(metric, self.real, some) for name, metric in asked.items()})
+        return found, [f"real training windows {failed}"] if failed else []
+
+    def _scores(self, shown: Mapping[str, Windows]) -> tuple[dict[str, float], str]:
+        """Of the windows that each metric is shown; and which metrics failed, as a clause."""
         found: dict[str, float] = {}
-        for name, metric in self.metrics.items():
-            found |= quick_scores(name, metric, self.real, shown[name], self.train, joint=self.joint)
-        return found
+        failed = []
+        for name, windows in shown.items():
+            try:
+                found |= quick_scores(name, self.metrics[name], self.real, windows, self.train, joint=self.joint)
+            except Exception as error:  # noqa: BLE001 - a stranger's metric may raise anything; the others go on
+                said = str(error).strip().splitlines()
+                failed.append(f"{name} ({type(error).__name__}: {said[0] if said else 'no message'})")
+        clause = f"could not be scored by {', '.join(failed)}" if failed else ""
+        return found, clause + (", which is left out of the ranking" if failed and found else "")
 
     def cell(self, loaded: LoadedRun, tick: Tick) -> dict[str, Any]:
         """Draw and score one setting."""
@@ -66,7 +82,9 @@ class _Bench:
         cost = {"evaluations": round(passed[0] / (self.count * loaded.assembly.representation.parts), 2)}
         if not np.isfinite(windows.signal).all():
             return {"values": None, **cost, "note": "drew numbers that are not finite"}
-        return {"values": self._scores(dict.fromkeys(self.metrics, windows)), **cost, "note": ""}
+        values, failed = self._scores(dict.fromkeys(self.metrics, windows))
+        note = failed or ("" if values else "has no score that is defined")
+        return {"values": values or None, **cost, "note": note}
 
     def basis(self, run: Run) -> dict[str, Any]:
         """What makes scores comparable: where it differs, a sweep starts anew."""
@@ -109,7 +127,7 @@ def sweep(
         source: A run directory or a checkpoint.
         axes: What to vary.
         overrides: `section.key=value` settings of all cells.
-        out: Folder of the files; the run directory when not given.
+        out: Folder of the files; the run directory when not given. best.toml is always in the run directory.
         count: Windows of a setting.
         registry: The installed plugins, when the caller has them.
         counting: Shows progress.
@@ -122,8 +140,29 @@ def sweep(
     folder = out or run_dir_of(source)
     refuse_unwritable(folder)
     base = read_resolved(newest(source) / RUN, overrides, registry)
-    count = count or min(COUNT, base.config.evaluation.num_samples)
-    metrics, notes = quick_metrics(registry, base.config.evaluation.metrics, base.metric_options)
+
+    # What is tried, and what all are measured with.
+    rows, bench, notes = _prepared(source, base, axes, overrides, count, registry=registry)
+    record = Record.open(folder, bench.basis(base), notes)
+    floor, more = bench.floor(record.floor)
+    record.floor |= floor
+    record.notes += more
+    record.scores |= described(bench.metrics)
+
+    # The settings, one after the other; each is on the disk before the next begins.
+    todo = [row for row in rows if row.identity not in record.cells]
+    with counting(f"sweeping {len(rows)} settings", bench.count * len(rows)) as tick:
+        tick(bench.count * (len(rows) - len(todo)))
+        _fill(record, todo, bench, tick)
+    return _leave(source, record, rows, registry)
+
+
+def _prepared(
+    source: Path, base: Run, axes: Axes, overrides: Sequence[str], count: int | None, *, registry: Registry
+) -> tuple[list[Row], _Bench, list[str]]:
+    """The settings and their bench; the network that is loaded to know what it can do is let go on return."""
+    evaluation = base.config.evaluation
+    metrics, notes = quick_metrics(registry, evaluation.metrics, base.metric_options)
     if not metrics:
         raise SdError("no metric is left to sweep with: pip install 'sd-data[eval]', or name evaluation.metrics")
     loaded = load_run(newest(source), overrides, registry=registry)
@@ -131,20 +170,8 @@ def sweep(
     rows = [
         Row.of(cell, read_resolved(cell.checkpoint / RUN, [*overrides, *cell.overrides], registry)) for cell in cells
     ]
-
-    # What all are measured with.
-    bench, more = _bench(loaded, overrides, metrics, count)
-    record = Record.open(folder, bench.basis(base), notes + more)
-    if not record.floor:
-        record.floor |= bench.floor(asked_of(loaded, count, bench.seed).columns())
-        record.scores |= described(metrics)
-
-    # The settings, one after the other; each is on the disk before the next begins.
-    todo = [row for row in rows if row.identity not in record.cells]
-    with counting(f"sweeping {len(rows)} settings", count * len(rows)) as tick:
-        tick(count * (len(rows) - len(todo)))
-        _fill(record, todo, bench, tick)
-    return _leave(folder, record, rows, registry)
+    bench, more = _bench(loaded, overrides, metrics, count or min(COUNT, evaluation.num_samples))
+    return rows, bench, notes + more
 
 
 def _guidable(loaded: LoadedRun) -> bool:
@@ -162,29 +189,46 @@ def _bench(
     real, notes = reference_split(loaded, dataset.val_split, MOST_REAL, seed)
     train, more = reference_split(loaded, dataset.train_split, MOST_TRAIN, seed)
     joint = loaded.assembly.representation.parts == 1
-    return _Bench(loaded.registry, overrides, metrics, real, train, joint, count, seed), notes + more
+    told = asked_of(loaded, count, seed).columns()
+    return _Bench(loaded.registry, overrides, metrics, real, train, told, joint, count, seed), notes + more
 
 
 def _fill(record: Record, todo: Sequence[Row], bench: _Bench, tick: Tick) -> None:
     """Draw and score what is not in the record yet; a network is loaded once for all settings of its weights."""
     for _, group in groupby(todo, key=lambda row: (row.cell.checkpoint, row.cell.ema)):
-        same = list(group)
-        strongest = max((row.cell for row in same), key=lambda cell: abs(cell.scale - 1))
-        loaded = load_run(strongest.checkpoint, [*bench.overrides, *strongest.overrides], registry=bench.registry)
-        for row in same:
-            record.add(row, bench.cell(replace(loaded, run=row.run), tick))
+        _fill_alike(record, list(group), bench, tick)
 
 
-def _leave(folder: Path, record: Record, rows: Sequence[Row], registry: Registry) -> Swept:
+def _fill_alike(record: Record, same: Sequence[Row], bench: _Bench, tick: Tick) -> None:
+    """Settings of the same weights; on return these are let go, before others are loaded."""
+    strongest = max((row.cell for row in same), key=lambda cell: abs(cell.scale - 1))
+    loaded = load_run(strongest.checkpoint, [*bench.overrides, *strongest.overrides], registry=bench.registry)
+    for row in same:
+        record.add(row, bench.cell(replace(loaded, run=row.run), tick))
+
+
+def _leave(source: Path, record: Record, rows: Sequence[Row], registry: Registry) -> Swept:
     """The ranking, the table, the plot and the best setting."""
     order, content = ranked(record, rows)
     files = record.leave(content)
     if order and content["settings"][0]["excess"] is not None:
-        files.append(write_best(folder, order[0].cell, content["settings"][0]["excess"]))
+        try:
+            files.append(_keep_best(run_dir_of(source), order[0], content["settings"][0]["excess"]))
+        except SdError as problem:
+            content["notes"].append(f"no best.toml: {problem}")
     try:
         draw = registry.create("reports", PLOT, registry.options("reports", PLOT)())
     except SdError as problem:
         content["notes"].append(f"no plot: {problem}")
     else:
-        files.append(draw(content, {}, folder))
+        with disk_errors(record.folder, REMEDY):
+            files.append(draw(content, {}, record.folder))
     return Swept(content, tuple(files))
+
+
+def _keep_best(run_dir: Path, row: Row, excess: float) -> Path:
+    """Write best.toml where `--best` looks for it: in the run directory."""
+    if (run_dir / MANIFEST).is_file():
+        raise SdError(f"{run_dir} is a checkpoint alone, and --best needs a run directory: use --set")
+    with disk_errors(run_dir, "copy the first setting with --set"):
+        return write_best(run_dir, row.cell, excess)
