@@ -68,12 +68,19 @@ class _Bench:
         failed = []
         for name, windows in shown.items():
             try:
-                found |= quick_scores(name, self.metrics[name], self.real, windows, self.train, joint=self.joint)
-            except Exception as error:  # noqa: BLE001 - a stranger's metric may raise anything; the others go on
-                said = str(error).strip().splitlines()
-                failed.append(f"{name} ({type(error).__name__}: {said[0] if said else 'no message'})")
+                found |= self._asked(name, windows)
+            except SdError as problem:
+                failed.append(str(problem))
         clause = f"could not be scored by {', '.join(failed)}" if failed else ""
         return found, clause + (", which is left out of the ranking" if failed and found else "")
+
+    def _asked(self, name: str, windows: Windows) -> dict[str, float]:
+        """Scores of one metric; whatever a stranger's raises is an SdError."""
+        try:
+            return quick_scores(name, self.metrics[name], self.real, windows, self.train, joint=self.joint)
+        except Exception as error:
+            said = str(error).strip().splitlines()
+            raise SdError(f"{name} ({type(error).__name__}: {said[0] if said else 'no message'})") from error
 
     def cell(self, loaded: LoadedRun, tick: Tick) -> dict[str, Any]:
         """Draw and score one setting."""
