@@ -77,7 +77,7 @@ def test_a_spatial_score_of_independent_electrodes_is_not_computed() -> None:
     assert not metric.seen
     assert result["scores"]["spread"]["value"] is None
     assert result["scores"]["spread"]["note"] == INDEPENDENT
-    assert result["verdict"] == ["Not defined for these windows: spread."]
+    assert result["verdict"] == ["Not defined for these windows: spread (electrodes are generated independently)."]
 
 
 def test_a_number_that_is_not_finite_becomes_none() -> None:

@@ -167,7 +167,7 @@ def test_chance_between_people_is_no_failure() -> None:
     """Other people are no worse than training people in most draws; a shift of two is in all of them."""
     others = [judged(people(20, 5, seed=10 + trial), seed=trial)["shift"] for trial in range(12)]
     shifted = [judged(people(20, 5, level=2.0, seed=10 + trial), seed=trial)["shift"] for trial in range(12)]
-    assert sum(entry["standing"]["floor"] for entry in others) > 9
+    assert sum(entry["standing"]["floor"] is not False for entry in others) > 9
     assert not any(entry["standing"]["floor"] for entry in shifted)
 
 

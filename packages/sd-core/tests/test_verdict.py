@@ -116,9 +116,27 @@ def test_a_floor_at_the_ideal_is_taken_for_the_slack() -> None:
 def test_errors_are_equal_within_their_margin() -> None:
     margins = {"floor": 1.0, "phase_randomised": 0.5, "gaussian": 0.05}
     wide = entry(1.9, floor=1.0, phase=1.5, gaussian=2.3, margins=margins)["standing"]
-    assert wide == {"floor": True, "phase_randomised": "equal", "gaussian": "closer"}
+    assert wide == {"floor": None, "phase_randomised": "equal", "gaussian": "closer"}
+    assert entry(1.4, floor=1.0, margins=margins)["standing"]["floor"] is True
     narrow = entry(1.2, floor=1.0, margins={"floor": 0.05, "phase_randomised": 0.05, "gaussian": 0.05})["standing"]
     assert narrow == {"floor": False, "phase_randomised": "behind", "gaussian": "closer"}
+
+
+def test_what_chance_may_explain_is_not_called_as_close() -> None:
+    """Few recordings make wide margins: they must not turn a bad model into a good one."""
+    margins = {"floor": 9.0, "phase_randomised": 9.0, "gaussian": 9.0}
+    bad = entry(3.8, floor=1.0, title="Boosted C2ST", margins=margins)
+    good = entry(0.9, floor=1.0, margins=margins)
+    sentences = verdict({"c": bad, "k": good})
+    assert sentences[0] == "On 1 of 2 scores as close to held-out recordings as real training data is: kurtosis."
+    assert sentences[1] == (
+        "Further off, up to 3.8 times as far, though so few recordings cannot exclude chance: boosted C2ST."
+    )
+
+
+def test_a_score_without_a_value_says_why() -> None:
+    lacking = entry(None, title="Label consistency", note="n/a: nobody can read it")
+    assert verdict({"l": lacking}) == ["Not defined for these windows: label consistency (nobody can read it)."]
 
 
 def test_a_difference_that_is_certain_and_small_does_not_count() -> None:
@@ -151,8 +169,8 @@ def test_few_windows_or_people_are_said_before_what_is_read_from_them() -> None:
 
 def test_the_opening_claims_no_more_than_its_people_can_tell() -> None:
     six = verdict({"a": entry(0.9)}, compared=64, people=6)[0]
-    assert six.startswith("As far as 6 held-out people can tell, on all 1 scores as close to held-out recordings as")
-    assert verdict({"a": entry(0.9)}, compared=64, people=20)[0].startswith("On all 1 scores")
+    assert six.startswith("As far as 6 held-out people can tell, on the only score as close to held-out recordings as")
+    assert verdict({"a": entry(0.9)}, compared=64, people=20)[0].startswith("On the only score")
 
 
 def test_parts_and_context_do_not_speak() -> None:

@@ -168,6 +168,10 @@ def test_a_drawing_repeats() -> None:
         ({"floor": False, "gaussian": "closer", "phase_randomised": "closer"}, "beyond"),
         ({"floor": False, "gaussian": "closer", "phase_randomised": "behind"}, "behind"),
         ({"floor": False, "gaussian": "equal", "phase_randomised": "closer"}, "equal"),
+        ({"floor": True, "gaussian": "behind", "phase_randomised": "equal"}, "passed"),
+        ({"floor": None, "gaussian": "equal", "phase_randomised": "closer"}, "unsure"),
+        ({"floor": None, "gaussian": "behind", "phase_randomised": "closer"}, "behind"),
+        ({"floor": None}, "unsure"),
         ({}, ""),
     ],
 )

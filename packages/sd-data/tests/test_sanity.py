@@ -107,7 +107,7 @@ def halves(group: Callable[[range], Windows]) -> People:
 
 
 def caught(scores: Mapping[str, Any]) -> set[str]:
-    return {key for key, entry in scores.items() if not entry["standing"].get("floor", True)}
+    return {key for key, entry in scores.items() if entry["standing"].get("floor", True) is False}
 
 
 def test_other_people_pass(people: People, metrics: dict[str, Metric]) -> None:

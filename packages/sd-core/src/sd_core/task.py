@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -162,6 +163,10 @@ class Score:
     """What has happened then, as a clause: "training windows are copied"."""
     column: str = ""
     """A label that the score reads: it is about models that were asked for it, and left out for others."""
+    limits: tuple[float, float] = (-math.inf, math.inf)
+    """Between which the score lies whatever the windows, such as 0 and 1 of an area; intervals end there."""
+    undefined: str = ""
+    """Why it may have no value: "held-out windows do not show the label"."""
     slack: float = 0.0
     """Differences of |value - ideal| up to this say nothing, whatever the interval: for a score whose ideal can be
     tied exactly, so that a floor of 0 would make any error infinitely worse than it."""

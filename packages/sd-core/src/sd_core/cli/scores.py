@@ -21,24 +21,15 @@ def show(evaluation: Mapping[str, Any]) -> None:
         if not entry["detail"]:
             numbers = {"floor": entry["floor"], **entry["surrogates"]}
             unit = f" ({entry['unit']})" if entry["unit"] else ""
-            intervals = {"floor": entry["floor_interval"]}
-            shown = [number(numbers[name]) + _either_way(numbers[name], intervals.get(name)) for name in references]
-            ours = number(entry["value"]) + _either_way(entry["value"], entry["interval"])
-            table.add_row(entry["title"] + unit, ours, *shown)
+            shown = [number(numbers[name]) for name in references]
+            table.add_row(entry["title"] + unit, number(entry["value"]), _ends(entry["interval"]), *shown)
     console.print(table)
     if any(entry["interval"] for entry in evaluation["scores"].values()):
-        console.print("± 95 %: other held-out people and other windows, the same weights", style="dim")
+        console.print("95 %: with other held-out people and other windows, of the same weights", style="dim")
     console.print()
     for sentence in (*evaluation["verdict"], *evaluation["notes"]):
         console.print(sentence, markup=False)
     console.print()
-
-
-def _either_way(value: float | None, interval: Sequence[float] | None) -> str:
-    """How far the 95 % interval reaches; it is cut at the ideal, so the longer side is meant."""
-    if value is None or interval is None:
-        return ""
-    return f" ±{max(value - interval[0], interval[1] - value):.3f}"
 
 
 def number(value: float | None) -> str:

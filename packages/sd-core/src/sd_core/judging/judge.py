@@ -198,15 +198,20 @@ def _entry(score: Score, key: str, found: Mapping[str, _Found], defined: bool) -
         "detail": score.detail,
         "alarm": score.alarm,
         "alarm_means": score.alarm_means,
-        "note": "" if defined else INDEPENDENT,
+        "note": _note(score, numbers.get("value")) if defined else INDEPENDENT,
     }
     return entry | {"standing": standing(entry)}
+
+
+def _note(score: Score, value: float | None) -> str:
+    return f"n/a: {score.undefined}" if value is None and score.undefined else ""
 
 
 def _interval(score: Score, key: str, found: _Found | None) -> list[float] | None:
     if found is None or key not in found.halved or _finite(found.scores.get(key)) is None:
         return None
-    return list(interval(found.scores[key], score.ideal, found.halved[key], found.degrees))
+    low, high = interval(found.scores[key], score.ideal, found.halved[key], found.degrees)
+    return [max(low, score.limits[0]), min(high, score.limits[1])]
 
 
 def _margin(score: Score, key: str, found: Mapping[str, _Found], reference: str) -> float | None:

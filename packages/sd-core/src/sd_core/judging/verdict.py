@@ -14,6 +14,9 @@ subsamples of 64 windows."""
 RELEVANT = 1.1
 """Two errors within this factor are called equal however sure it is that they differ: what is significant for a
 thousand windows need not matter, and of thirty comparisons one is significant by chance."""
+CLOSE = 1.5
+"""An error beyond this many times the floor's is not called the floor's, though chance may be why: windows too few to
+tell two errors apart are no proof that they are the same."""
 FEW_WINDOWS = 32
 FEW_PEOPLE = 5
 """Below these an interval is a guess itself, and so wide that little can be told apart."""
@@ -21,7 +24,8 @@ MANY_PEOPLE = 20
 """Below this the verdict says how many there are."""
 
 Standing = dict[str, Any]
-"""`floor`: whether the floor is reached; surrogate name -> "closer" | "equal" | "behind"; guards: `alarm`."""
+"""`floor`: whether the floor is reached, None where that cannot be told;
+surrogate name -> "closer" | "equal" | "behind"; guards: `alarm`."""
 
 Entry = Mapping[str, Any]
 
@@ -31,8 +35,9 @@ def standing(entry: Entry) -> Standing:
 
     The error is |value - ideal|. Two errors are equal when their difference lies inside its 95 % margin
     (`margins`), the score's slack or a tenth of the smaller one. The floor is reached by an error that is
-    smaller or equal; a surrogate is beaten ("closer"), "equal" or better ("behind"). At the floor, a
-    surrogate that is no closer than the floor itself counts as equal: the difference is chance.
+    smaller or equal, and at most `CLOSE` times as large; one that is equal by its margin alone cannot be told.
+    A surrogate is beaten ("closer"), "equal" or better ("behind"). At the floor, a surrogate that is no
+    closer than the floor itself counts as equal: the difference is chance.
     """
     if entry["value"] is None:
         return {}
@@ -41,7 +46,8 @@ def standing(entry: Entry) -> Standing:
     error = _error(entry, entry["value"])
     result: Standing = {}
     if entry["floor"] is not None:
-        result["floor"] = _against(entry, "floor", error, _error(entry, entry["floor"])) != "behind"
+        equal = _against(entry, "floor", error, _error(entry, entry["floor"])) != "behind"
+        result["floor"] = (True if _times(entry) <= CLOSE or _tied(entry) else None) if equal else False
     for name, value in entry["surrogates"].items():
         if value is not None:
             result[name] = _against(entry, name, error, _error(entry, value))
@@ -99,6 +105,11 @@ def _against(entry: Entry, name: str, error: float, other: float) -> Literal["cl
     return "closer" if error < other else "behind"
 
 
+def _tied(entry: Entry) -> bool:
+    """Whether a score and its floor differ by less than means anything."""
+    return bool(abs(_error(entry, entry["value"]) - _error(entry, entry["floor"])) <= entry["slack"])
+
+
 def _few(compared: int | None, people: int | None) -> list[str]:
     """A warning where intervals are hardly worth their name."""
     found = []
@@ -141,16 +152,26 @@ def _by_clause(guards: Sequence[Entry], more: str) -> list[tuple[str, str]]:
 def _floor(distances: Sequence[Entry], people: int | None) -> list[str]:
     known = [entry for entry in distances if "floor" in entry["standing"]]
     reached = [entry for entry in known if entry["standing"]["floor"]]
-    missed = [entry for entry in known if not entry["standing"]["floor"]]
+    missed = [entry for entry in known if entry["standing"]["floor"] is False]
+    unsure = [entry for entry in known if entry["standing"]["floor"] is None]
     if not known:
         return []
-    share = f"{len(reached)} of {len(known)}" if missed else f"all {len(known)}"
-    claim = f"n {share} scores as close to held-out recordings as real training data is"
-    named = f": {_list(reached)}" if reached and missed else ""
+    every = f"all {len(known)} scores" if len(known) > 1 else "the only score"
+    share = f"{len(reached)} of {len(known)} scores" if missed or unsure else every
+    claim = f"n {share} as close to held-out recordings as real training data is"
+    named = f": {_list(reached)}" if reached and (missed or unsure) else ""
     # What few people cannot tell apart is no proof that it is the same.
     certain = people is None or not FEW_PEOPLE <= people < MANY_PEOPLE
     opening = "O" if certain else f"As far as {people} held-out people can tell, o"
-    return [opening + claim + named + (_rest(missed, bool(reached)) if missed else "") + "."]
+    told = [opening + claim + named + (_rest(missed, bool(reached or unsure)) if missed else "") + "."]
+    return told + ([_unsure(unsure)] if unsure else [])
+
+
+def _unsure(entries: Sequence[Entry]) -> str:
+    """Scores that are further off than the floor, by less than chance may do."""
+    most = max(map(_times, entries))
+    how_far = "" if math.isinf(most) else f", up to {_figure(most)} times as far"
+    return f"Further off{how_far}, though so few recordings cannot exclude chance: {_list(entries)}."
 
 
 def _rest(missed: Sequence[Entry], others: bool) -> str:
@@ -184,6 +205,8 @@ def _beyond(distances: Sequence[Entry]) -> list[str]:
         return [f"Closer than both surrogates on {_list(best)}."]
     if not judged:
         return []
+    if any("behind" in _surrogates(entry).values() for entry in judged):
+        return ["No score beats both surrogates."]
     return ["No score beats both surrogates: nothing here shows more than a spectrum and a covariance."]
 
 
@@ -208,7 +231,12 @@ def _matches(distances: Sequence[Entry]) -> list[str]:
 
 def _undefined(entries: Iterable[Entry]) -> list[str]:
     missing = [entry for entry in entries if entry["value"] is None and not entry["detail"]]
-    return [f"Not defined for these windows: {_list(missing)}."] if missing else []
+    notes = dict.fromkeys(entry["note"] for entry in missing)
+    return [
+        f"Not defined for these windows: {_list([entry for entry in missing if entry['note'] == note])}"
+        + (f" ({note.removeprefix('n/a: ')})." if note else ".")
+        for note in notes
+    ]
 
 
 def _surrogates(entry: Entry) -> dict[str, str]:

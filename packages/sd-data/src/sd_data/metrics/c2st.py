@@ -44,8 +44,8 @@ class C2st:
     def __init__(self, options: C2stOptions) -> None:
         self.options = options
         self.scores: Mapping[str, Score] = {
-            "c2st": Score("Boosted C2ST", "AUC", ideal=0.5, spatial=True, slack=SLACK),
-            "linear": Score("Linear C2ST", "AUC", ideal=0.5, detail=True, spatial=True, slack=SLACK),
+            "c2st": Score("Boosted C2ST", "AUC", ideal=0.5, spatial=True, slack=SLACK, limits=(0.0, 1.0)),
+            "linear": Score("Linear C2ST", "AUC", ideal=0.5, detail=True, spatial=True, slack=SLACK, limits=(0.0, 1.0)),
         }
 
     def __call__(self, real: Windows, generated: Windows, train: Windows) -> dict[str, float]:

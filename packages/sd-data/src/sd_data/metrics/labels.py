@@ -30,7 +30,15 @@ class LabelConsistency:
     def __init__(self, options: LabelConsistencyOptions) -> None:
         self.options = options
         self.scores: Mapping[str, Score] = {
-            column: Score(f"Label consistency, {column}", ideal=1.0, alarm=CHANCE, alarm_means=IGNORED, column=column)
+            column: Score(
+                f"Label consistency, {column}",
+                ideal=1.0,
+                alarm=CHANCE,
+                alarm_means=IGNORED,
+                column=column,
+                limits=(0.0, 1.0),
+                undefined="a classifier does not read it from held-out windows either, or it has one value only",
+            )
             for column in LABELS
         }
 

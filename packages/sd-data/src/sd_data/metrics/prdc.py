@@ -35,11 +35,11 @@ def prdc(options: PrdcOptions) -> Projected:
         return score
 
     scores = {
-        "prdc": Score("Precision and recall", ideal=1.0, spatial=True),
-        "precision": Score("Precision", ideal=1.0, detail=True, spatial=True),
-        "recall": Score("Recall", ideal=1.0, detail=True, spatial=True),
+        "prdc": Score("Precision and recall", ideal=1.0, limits=(0.0, 1.0), spatial=True),
+        "precision": Score("Precision", ideal=1.0, limits=(0.0, 1.0), detail=True, spatial=True),
+        "recall": Score("Recall", ideal=1.0, limits=(0.0, 1.0), detail=True, spatial=True),
         "density": Score("Density", ideal=1.0, detail=True, spatial=True),
-        "coverage": Score("Coverage", ideal=1.0, detail=True, spatial=True),
+        "coverage": Score("Coverage", ideal=1.0, limits=(0.0, 1.0), detail=True, spatial=True),
     }
     return Projected(scores, options.components, options.neighbours + 2, prepare)
 

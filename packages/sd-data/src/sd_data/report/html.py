@@ -26,7 +26,7 @@ NAME = "report.html"
 
 HOW_TO_READ = """Smaller is better unless an ideal is given. <b>Floor</b>: the same score between real
 training windows and the held-out ones, at the same number of windows; nobody can be expected to do better.
-<b>Phase-randomised</b>: real training windows that keep their spectrum and lose everything else.
+<b>Phase-randomised</b>: real training windows that keep their spectra and what electrodes share, and lose all else.
 <b>Gaussian</b>: noise with the group's spectrum and covariance. A model that does not beat them has learned
 second-order statistics only. Small, below a number: its 95 % interval, had other people been held out and other
 windows drawn. In the strips the ideal is at the left; dot = generated, bar = floor, diamond = phase-randomised,

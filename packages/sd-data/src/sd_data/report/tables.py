@@ -12,6 +12,8 @@ MARKS = {
     "alarm": ("✕", "alarm"),
     "clear": ("●", "no alarm"),
     "floor": ("●", "reaches the floor"),
+    "passed": ("●", "reaches the floor; a surrogate is closer"),
+    "unsure": ("○", "cannot be told from the floor"),
     "beyond": ("◐", "beats both surrogates"),
     "equal": ("○", "like a surrogate"),
     "behind": ("✕", "a surrogate is closer"),
@@ -54,16 +56,17 @@ def mark(entry: Entry) -> str:
     standing = dict(entry["standing"])
     if "alarm" in standing:
         return "alarm" if standing["alarm"] else "clear"
-    if standing.pop("floor", False):
-        return "floor"
+    floor = standing.pop("floor", False)
     found = set(standing.values())
-    if not found:
-        return ""
-    if found == {"closer"}:
-        return "beyond"
+    if floor:
+        return "passed" if "behind" in found else "floor"
     if "behind" in found:
         return "behind"
-    return "equal"
+    if floor is None:
+        return "unsure"
+    if not found:
+        return ""
+    return "beyond" if found == {"closer"} else "equal"
 
 
 def _ideal(entry: Mapping[str, Any]) -> str:
