@@ -42,12 +42,17 @@ class EegnetReader:
 
     Signals are divided by one number, the usual standard deviation of an electrode in training windows. What is
     loud stays loud: amplitude, alpha power, topography and the differences between people are all there to be
-    read (on eegmat a scale of each window's own read no better, .66 against .68).
+    read.
 
     Every step sees crops at random places of 32 windows, as many of each class and source, for a fixed number
     of steps under a one-cycle learning rate: with a handful of people, three to stop by would be stopping by
     chance. A window is read by the mean log probability of its consecutive crops. Batch normalisation forgets in
-    ten steps instead of braindecode's hundred, which are most of a training here.
+    ten steps instead of braindecode's hundred, which are most of a training here, and the last layer starts at zero:
+    drawn at random it has opinions that 150 steps do not always get over.
+
+    Rest or arithmetic in people of eegmat who are not in training (five folds of 20 people, two seeds): balanced
+    accuracy .72, AUROC .85; with a last layer drawn at random anything from .54 to .70. Published: .677, on
+    segments of 5 s and 28 people in training (CBraMod's table).
 
     It runs on the CPU, with torch's random state, mode and thread count as they were found; the same seed gives
     the same numbers for the same number of threads.
@@ -143,6 +148,9 @@ def _network(n_channels: int, n_classes: int, view: _View, filters: int) -> nn.M
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.1
+    last = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)][-1]
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
     return network
 
 
