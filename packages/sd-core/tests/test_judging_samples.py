@@ -239,6 +239,9 @@ def test_what_is_no_set_of_windows_says_what_to_do(real: Path, tmp_path: Path, c
         done = command("--real", real, "--generated", tmp_path / name)
         assert done.exit_code == 2
         assert f"sd-data build {word} --source" in " ".join(done.output.split())
+    (tmp_path / "empty").mkdir()
+    nothing = command("--real", real, "--generated", tmp_path / "empty")
+    assert "empty' is empty: it takes a window dataset, or archives" in " ".join(nothing.output.split())
     (tmp_path / "run" / "checkpoint-3").mkdir(parents=True)
     (tmp_path / "run" / "checkpoint-3" / "task.json").touch()
     assert "is a trained model" in command("--real", real, "--generated", tmp_path / "run").output
