@@ -34,7 +34,9 @@ def open_samples(path: Path, flag: str, split: str | None = None) -> Samples:
     if not path.exists():
         raise SdError(f"{named}: there is no such folder or file")
     if path.is_dir() and not any(path.iterdir()):
-        raise SdError(f"{named} is empty: it takes a window dataset, or archives as `sd-sample RUN --to npz` writes them")
+        raise SdError(
+            f"{named} is empty: it takes a window dataset, or archives as `sd-sample RUN --to npz` writes them"
+        )
     if archives := _archives(path):
         return read_archives(archives, named)
     _refuse_others(path, named)
