@@ -43,7 +43,7 @@ def geglu(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
 class _GEGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
-        inner = x.new_empty(len(x), len(gate_up))
+        inner = x.new_empty(len(x), len(gate_up) + down.shape[1])
         out = _forward(x, gate_up, down, inner)
         ctx.save_for_backward(x, gate_up, down, inner)
         return out
@@ -55,39 +55,39 @@ class _GEGLU(torch.autograd.Function):
 
 
 def _forward(x: Tensor, gate_up: Tensor, down: Tensor, inner: Tensor | None) -> Tensor:
-    """The output; `inner` (tokens, 2 * hidden) takes up(x) and gate(x) where they are needed again."""
+    """The output; `inner` (tokens, 3 * hidden) takes up(x), gate(x) and gelu(gate(x)) where they are needed again."""
     out = x.new_empty(len(x), len(down))
-    most = min(_portion(), len(x))
-    room, other_room = x.new_empty(most, down.shape[1]), x.new_empty(most, len(gate_up))
+    most, hidden_width = min(_portion(), len(x)), down.shape[1]
+    room, other_room = x.new_empty(most, hidden_width), x.new_empty(most, 3 * hidden_width)
     for some in _portions(len(x)):
         tokens = x[some]
-        hidden, both = room[: len(tokens)], other_room[: len(tokens)] if inner is None else inner[some]
-        torch.mm(tokens, gate_up.t(), out=both)
-        up, gate = both.chunk(2, dim=1)
-        torch.ops.aten.gelu.out(gate, out=hidden)
-        torch.mm(hidden.mul_(up), down.t(), out=out[some])
+        hidden, kept = room[: len(tokens)], other_room[: len(tokens)] if inner is None else inner[some]
+        torch.mm(tokens, gate_up.t(), out=kept[:, : 2 * hidden_width])
+        up, gate, gated = kept.chunk(3, dim=1)
+        torch.ops.aten.gelu.out(gate, out=gated)
+        torch.mm(torch.mul(gated, up, out=hidden), down.t(), out=out[some])
     return out
 
 
 def _backward(gradient: Tensor, saved: tuple[Tensor, ...], needed: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
     """Gradients of x, gate_up and down, those that are needed."""
     x, gate_up, down, inner = saved
-    to_x, to_gate_up, to_down = (
-        torch.zeros_like(part) if need else None for part, need in zip((x, gate_up, down), needed, strict=True)
+    to_x = torch.empty_like(x) if needed[0] else None
+    to_gate_up, to_down = (
+        torch.zeros_like(part) if need else None for part, need in zip(saved[1:3], needed[1:], strict=True)
     )
     most = min(_portion(), len(x))
     room, other_room = x.new_empty(2, most, down.shape[1]), x.new_empty(most, len(gate_up))
     for some in _portions(len(x)):
-        told, (up, gate) = gradient[some], inner[some].chunk(2, dim=1)
+        told, (up, gate, gated) = gradient[some], inner[some].chunk(3, dim=1)
         (hidden, d_hidden), d_both = room[:, : len(told)], other_room[: len(told)]
         d_up, d_gate = d_both.chunk(2, dim=1)
         torch.mm(told, down, out=d_hidden)
         torch.mul(d_hidden, up, out=d_gate)
         torch.ops.aten.gelu_backward.grad_input(d_gate, gate, grad_input=d_gate)
-        torch.ops.aten.gelu.out(gate, out=hidden)
-        torch.mul(d_hidden, hidden, out=d_up)
+        torch.mul(d_hidden, gated, out=d_up)
         if to_down is not None:
-            torch.addmm(to_down, told.t(), hidden.mul_(up), out=to_down)
+            torch.addmm(to_down, told.t(), torch.mul(gated, up, out=hidden), out=to_down)
         if to_gate_up is not None:
             torch.addmm(to_gate_up, d_both.t(), x[some], out=to_gate_up)
         if to_x is not None:
