@@ -108,6 +108,7 @@ def test_a_shipped_config_goes_all_the_way(
     judged = json.loads((whole / "metrics.json").read_text("utf-8"))
     assert judged["scores"]["log_spectral_distance"]["value"] > 0
     assert (whole / "report.html").exists() == (page == "html")
+    assert page == "none" or (whole / "report.html").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("conditioning", ["none", "classes", "attributes", "caption"])

@@ -110,6 +110,7 @@ def test_all_parts_are_there(page: str) -> None:
     assert re.findall('aria-label="Head maps, ([a-z]*)"', page) == ["delta", "theta", "alpha", "beta", "gamma"]
     assert "synthetic" in page
     assert 'aria-label="Training curve loss"' in page
+    assert page.count('role="img"') >= 12
     assert "Training curve once" not in page
 
 
