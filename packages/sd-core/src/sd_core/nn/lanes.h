@@ -75,8 +75,8 @@ INLINE void products(const real *a, int64_t a_row, int64_t a_step, const real *b
   }
 }
 
-/* 2^x for x <= 126: whole part into the exponent, the rest by a Chebyshev interpolant on [-1/2, 1/2]. */
-INLINE vec exp2_vec(vec x) {
+/* 2^x of numbers x <= 126: whole part into the exponent, the rest by a Chebyshev interpolant on [-1/2, 1/2]. */
+INLINE vec exp2_of_numbers(vec x) {
 #ifdef DOUBLE
   static const real c[] = {0.99999999999999999693, 0.69314718055994530925, 0.24022650695910159567,
                            0.055504108664821627039, 0.0096181291075872566681, 0.0013333558146406470697,
@@ -90,5 +90,8 @@ INLINE vec exp2_vec(vec x) {
   const vec low = choose(x < LOWEST, spread(LOWEST), x);
   vec rounded = low + ROUNDER, rest = low - (rounded - ROUNDER), sum = spread(c[degree]);
   for (int i = degree - 1; i >= 0; i--) sum = sum * rest + c[i];
-  return choose(x == x, (vec)((bits)sum + ((bits)rounded << MANTISSA)), x); /* what is no number stays none */
+  return (vec)((bits)sum + ((bits)rounded << MANTISSA));
 }
+
+/* The same of anything: what is no number stays none. */
+INLINE vec exp2_vec(vec x) { return choose(x == x, exp2_of_numbers(x), x); }

@@ -4,82 +4,38 @@
    u, delta, y (Z, K, L, C); A (K, C, N); B, C (Z, K, L, N); D, bias (K, C); states (Z, K, S, N, C).
    A task is one BLOCK of channels of one sequence. Tasks share nothing, so any thread may run any task and
    the result is the same to the bit; what is summed over channels is written once per block and added up later. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "lanes.h"
 
 #ifdef DOUBLE
-typedef double real;
-typedef int64_t whole;
-#define ROUNDER 0x1.8p52 /* added and subtracted, it rounds to whole numbers; its low bits then hold the number */
-#define MANTISSA 52
-#define LOWEST -1021
 #define LOG_TERMS 17
 #else
-typedef float real;
-typedef int32_t whole;
-#define ROUNDER 0x1.8p23f
-#define MANTISSA 23
-#define LOWEST -125
 #define LOG_TERMS 8
 #endif
 
-#if defined(__AVX512F__)
-#define BYTES 64
-#elif defined(__AVX__)
-#define BYTES 32
-#else
-#define BYTES 16
-#endif
-
-typedef real vec __attribute__((vector_size(BYTES)));
-typedef whole bits __attribute__((vector_size(BYTES)));
-enum { LANES = BYTES / sizeof(real), TILES = BLOCK / LANES };
-#define INLINE static inline __attribute__((always_inline))
-#define LOG2_E ((real)1.4426950408889634)
 #define LN_2 ((real)0.6931471805599453)
 #define SOFTPLUS_IS_LINEAR 20
+enum { TILES = BLOCK / LANES };
 
 typedef struct { int64_t Z, K, L, C, N; } sizes_t;
 
-INLINE vec spread(real x) { return x - (vec){0}; }
-INLINE vec choose(bits mask, vec yes, vec no) { return (vec)((mask & (bits)yes) | (~mask & (bits)no)); }
-
-INLINE vec load(const real *from, int64_t count) {
+/* Up to a vector of numbers, where the channels of a block end before a tile does. */
+INLINE vec load_some(const real *from, int64_t count) {
   vec v = {0};
-  if (count >= LANES) memcpy(&v, from, sizeof v);
-  else memcpy(&v, from, count * sizeof(real));
+  if (count >= LANES) return load(from);
+  memcpy(&v, from, count * sizeof(real));
   return v;
 }
 
-INLINE void store(real *to, vec v, int64_t count) {
-  if (count >= LANES) memcpy(to, &v, sizeof v);
+INLINE void store_some(real *to, vec v, int64_t count) {
+  if (count >= LANES) store(to, v);
   else memcpy(to, &v, count * sizeof(real));
-}
-
-/* 2^x for x <= 126: whole part into the exponent, the rest by a Chebyshev interpolant on [-1/2, 1/2]. */
-INLINE vec exp2_vec(vec x) {
-#ifdef DOUBLE
-  static const real c[] = {0.99999999999999999693, 0.69314718055994530925, 0.24022650695910159567,
-                           0.055504108664821627039, 0.0096181291075872566681, 0.0013333558146406470697,
-                           0.00015403530463724354209, 0.000015252733841556772589, 1.3215432535912376166e-6,
-                           1.0178057087733941105e-7, 7.0741942972885210056e-9, 4.455817908336064493e-10};
-#else
-  static const real c[] = {1.0f, 0.69314720670283259577f, 0.24022650922288758071f, 0.055503272266703020589f,
-                           0.0096180566785246380754f, 0.001340042817761583794f, 0.00015461444698569129083f};
-#endif
-  const int degree = sizeof c / sizeof *c - 1;
-  x = choose(x < LOWEST, spread(LOWEST), x);
-  vec rounded = x + ROUNDER, rest = x - (rounded - ROUNDER), sum = spread(c[degree]);
-  for (int i = degree - 1; i >= 0; i--) sum = sum * rest + c[i];
-  return (vec)((bits)sum + ((bits)rounded << MANTISSA));
 }
 
 /* softplus(x) and its derivative, as PyTorch defines them: linear above SOFTPLUS_IS_LINEAR.
    log(1 + z) = 2 atanh(z / (2 + z)), and for z in [0, 1] the argument of atanh is at most 1/3. */
 INLINE vec softplus(vec x, vec *slope) {
   bits positive = x > 0, linear = x > SOFTPLUS_IS_LINEAR;
-  vec z = exp2_vec(choose(positive, -x, x) * LOG2_E), s = z / (2 + z), s2 = s * s;
+  vec z = exp2_of_numbers(choose(positive, -x, x) * LOG2_E), s = z / (2 + z), s2 = s * s;
   vec sum = spread((real)1 / (2 * LOG_TERMS - 1));
   for (int i = LOG_TERMS - 2; i >= 0; i--) sum = sum * s2 + (real)1 / (2 * i + 1);
   *slope = choose(linear, spread(1), choose(positive, spread(1), z) / (1 + z));
@@ -95,7 +51,6 @@ INLINE void load_decay(vec *decay, const real *A, int64_t count, int64_t N) {
   }
 }
 
-INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t blocks(const sizes_t *z) { return (z->C + BLOCK - 1) / BLOCK; }
 
 static vec *vectors(int64_t count) { return aligned_alloc(64, (count * sizeof(vec) + 63) / 64 * 64); }
@@ -110,23 +65,23 @@ INLINE int forward_task(int64_t task, const sizes_t *z, real *const *tensors, co
   const int64_t first = task % blocks(z) * BLOCK, last = smaller(first + BLOCK, C);
   for (int64_t c = first; c < last; c += LANES) {
     const int64_t count = last - c;
-    const vec D = load(tensors[5] + k * C + c, count), bias = load(tensors[6] + k * C + c, count);
+    const vec D = load_some(tensors[5] + k * C + c, count), bias = load_some(tensors[6] + k * C + c, count);
     load_decay(decay, tensors[2] + (k * C + c) * N, count, N);
     memset(h, 0, N * sizeof(vec));
     for (int64_t t0 = 0; t0 < L; t0 += CHUNK) {
       const int64_t length = smaller(CHUNK, L - t0);
       vec step[CHUNK], slope;
-      for (int64_t n = 0; n < N; n++) store(states + (t0 / CHUNK * N + n) * C + c, h[n], count);
+      for (int64_t n = 0; n < N; n++) store_some(states + (t0 / CHUNK * N + n) * C + c, h[n], count);
       for (int64_t t = 0; t < length; t++)
-        step[t] = softplus(load(delta + (t0 + t) * C + c, count) + bias, &slope);
+        step[t] = softplus(load_some(delta + (t0 + t) * C + c, count) + bias, &slope);
       for (int64_t t = 0; t < length; t++) {
-        const vec input = load(u + (t0 + t) * C + c, count), drive = step[t] * input;
+        const vec input = load_some(u + (t0 + t) * C + c, count), drive = step[t] * input;
         vec sum = D * input;
         for (int64_t n = 0; n < N; n++) {
-          h[n] = exp2_vec(step[t] * decay[n]) * h[n] + drive * B[(t0 + t) * N + n];
+          h[n] = exp2_of_numbers(step[t] * decay[n]) * h[n] + drive * B[(t0 + t) * N + n];
           sum += h[n] * Cs[(t0 + t) * N + n];
         }
-        store(y + (t0 + t) * C + c, sum, count);
+        store_some(y + (t0 + t) * C + c, sum, count);
       }
     }
   }
@@ -163,7 +118,7 @@ INLINE void replay(memory_t *m, const vec *decay, const real *B, int64_t length,
   for (int64_t t = 0; t < length; t++) {
     const vec step = m->step[t], drive = step * m->input[t];
     for (int64_t n = 0; n < N; n++) {
-      m->factor[t * N + n] = exp2_vec(step * decay[n]);
+      m->factor[t * N + n] = exp2_of_numbers(step * decay[n]);
       m->history[(t + 1) * N + n] = m->factor[t * N + n] * m->history[t * N + n] + drive * B[n + t * N];
     }
   }
@@ -191,11 +146,7 @@ INLINE void step_back(memory_t *m, int64_t tile, int64_t t, vec dy, const real *
 }
 
 INLINE void sum_lanes(real *to, vec *from, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    real sum = 0;
-    for (int j = 0; j < LANES; j++) sum += from[i][j];
-    to[i] = sum;
-  }
+  for (int64_t i = 0; i < count; i++) to[i] = sum_of(from[i]);
   memset(from, 0, count * sizeof(vec));
 }
 
@@ -217,20 +168,20 @@ INLINE int backward_task(int64_t task, const sizes_t *z, real *const *tensors, c
     const int64_t t0 = s * CHUNK, length = smaller(CHUNK, L - t0);
     for (int64_t c = first, i = 0; c < last; c += LANES, i++) {
       const int64_t count = last - c;
-      const vec D = load(tensors[6] + k * C + c, count), bias = load(tensors[7] + k * C + c, count);
-      for (int64_t n = 0; n < N; n++) m.history[n] = load(states + (s * N + n) * C + c, count);
+      const vec D = load_some(tensors[6] + k * C + c, count), bias = load_some(tensors[7] + k * C + c, count);
+      for (int64_t n = 0; n < N; n++) m.history[n] = load_some(states + (s * N + n) * C + c, count);
       for (int64_t t = 0; t < length; t++) {
-        m.input[t] = load(u + (t0 + t) * C + c, count);
-        m.step[t] = softplus(load(delta + (t0 + t) * C + c, count) + bias, &m.slope[t]);
+        m.input[t] = load_some(u + (t0 + t) * C + c, count);
+        m.step[t] = softplus(load_some(delta + (t0 + t) * C + c, count) + bias, &m.slope[t]);
       }
       replay(&m, m.decay + i * N, B + t0 * N, length, N);
       for (int64_t t = length - 1; t >= 0; t--) {
-        const vec g = load(dy + (t0 + t) * C + c, count);
+        const vec g = load_some(dy + (t0 + t) * C + c, count);
         vec drive, decay;
         step_back(&m, i, t, g, B + (t0 + t) * N, Cs + (t0 + t) * N, &drive, &decay, N);
         const vec raw = (decay + m.input[t] * drive) * m.slope[t];
-        store(du + (t0 + t) * C + c, m.step[t] * drive + D * g, count);
-        store(ddelta + (t0 + t) * C + c, raw, count);
+        store_some(du + (t0 + t) * C + c, m.step[t] * drive + D * g, count);
+        store_some(ddelta + (t0 + t) * C + c, raw, count);
         m.dbias[i] += raw;
         m.dD[i] += g * m.input[t];
       }
