@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from sd_core.components import Component
 from sd_core.config.read import read_run
 from sd_core.discovery import PluginRecord
+from sd_core.judging.quick import in_a_line
 from sd_core.options import NoOptions
 from sd_core.registry import Registry
 from sd_core.run.drawing import Drawer
@@ -83,10 +84,23 @@ class Slow(Metric):
         return {"slow": 2.0}
 
 
+class Obedient(Metric):
+    """One score for everybody, one of a label."""
+
+    name = "obedient"
+
+    def __init__(self, options: NoOptions) -> None:
+        super().__init__(options)
+        self.scores = {**self.scores, "gender": Score("Gender", column="gender"), "label": Score("L", column="label")}
+
+    def __call__(self, *_windows: Windows) -> dict[str, float]:
+        return dict.fromkeys(self.scores, 0.5)
+
+
 def registry() -> Registry:
     metrics = tuple(
         Component(name=kind.name, summary="s", factory=f"{__name__}:{kind.__name__}")
-        for kind in (Vandal, Raising, Hungry, Slow)
+        for kind in (Vandal, Raising, Hungry, Slow, Obedient)
     )
     return judging_registry(PluginRecord(name="bad", distribution="bad", version="0", components={"metrics": metrics}))
 
@@ -168,6 +182,30 @@ def test_metrics_that_are_named_are_taken_however_slow(windows: Path, plain: Pat
     lines = trained(windows, tmp_path / "run", evaluation={"metrics": ["slow"]}, eval_num_windows=2)
     assert {name for line in lines for name in line if "/" in name} == {"eval/slow", "floor/slow"}
     assert_same_weights(plain, tmp_path / "run")
+
+
+def test_a_score_and_its_floor_are_logged_together(windows: Path, tmp_path: Path) -> None:
+    lines = trained(windows, tmp_path / "run", evaluation={"metrics": ["obedient"]}, eval_num_windows=2)
+    names = {name for line in lines for name in line if "/" in name}
+    # Training windows have a gender; drawn ones are asked for a class alone.
+    assert names == {f"{group}/obedient{key}" for group in ("eval", "floor") for key in ("", ".label")}
+
+
+def test_the_scores_are_shown_in_one_line(windows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = trained(windows, tmp_path / "run", evaluation={"metrics": ["spread"]}, eval_num_windows=5)
+    score, floor = next((line["eval/spread"], line["floor/spread"]) for line in lines if "eval/spread" in line)
+    factor = max(1.0, score / max(floor, score / 20))
+    shown = [line for line in capsys.readouterr().err.splitlines() if "spread" in line]
+    assert shown[0] == f"step 2/6  error {factor:.2f} x floor  spread {score:.3g} ({floor:.3g})"
+    assert len(shown) == 3
+
+
+def test_a_line_names_the_worst_and_the_guards_that_ring() -> None:
+    scores = {name: {"ideal": 0.0, "alarm": None} for name in "abcd"} | {"copies": {"ideal": 0.0, "alarm": 0.5}}
+    values = {"a": 1.0, "b": 4.0, "c": 2.0, "d": 0.125, "copies": 0.9}
+    line = in_a_line(values, dict.fromkeys(scores, 1.0), scores)
+    assert line == "error 1.68 x floor  b 4 (1)  c 2 (1)  a 1 (1)  ALARM copies 0.9 (limit 0.5)"
+    assert in_a_line({"a": 1.0}, {}, scores) == "a 1"
 
 
 def test_a_named_metric_that_cannot_be_used_ends_nothing(

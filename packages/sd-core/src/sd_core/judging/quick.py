@@ -8,10 +8,14 @@ from typing import Any
 
 from sd_core.errors import SdError
 from sd_core.judging.gather import offered_metrics
+from sd_core.judging.ranking import places
 from sd_core.options import Options
 from sd_core.protocols import Metric
 from sd_core.registry import Registry
 from sd_core.task import Score, Windows
+
+_WORST = 3
+"""Scores in a line."""
 
 
 def quick_metrics(
@@ -80,6 +84,22 @@ def described(metrics: Mapping[str, Metric]) -> dict[str, dict[str, Any]]:
         for key, score in metric.scores.items()
         if not score.detail
     }
+
+
+def in_a_line(values: Mapping[str, float], floor: Mapping[str, float], scores: Mapping[str, Mapping[str, Any]]) -> str:
+    """How far off the windows are on the whole, the scores furthest off with their floors, and guards that ring.
+
+    Args:
+        values: Headline scores.
+        floor: Those of real training windows.
+        scores: How to read them, from `described`.
+    """
+    (place,) = places([values], floor, scores)
+    told = [f"error {place.excess:.2f} x floor"] if place.ratios else []
+    worst = sorted(place.ratios or values, key=lambda key: -place.ratios.get(key, 0.0))[:_WORST]
+    told += [f"{key} {values[key]:.3g}" + (f" ({floor[key]:.3g})" if key in floor else "") for key in worst]
+    told += [f"ALARM {key} {values[key]:.3g} (limit {scores[key]['alarm']:.3g})" for key in place.alarms]
+    return "  ".join(told)
 
 
 def headlines(name: str, metric: Metric, generated: Windows, *, joint: bool) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from sd_core.config.read import Run
 from sd_core.judging.gather import in_memory
 from sd_core.judging.judge import floor_for
-from sd_core.judging.quick import floor_of, quick_metrics, quick_scores
+from sd_core.judging.quick import described, floor_of, in_a_line, quick_metrics, quick_scores
 from sd_core.protocols import Metric
 from sd_core.registry import Registry
 from sd_core.run.asked import Asked, ask
@@ -23,6 +23,23 @@ from sd_core.windows.reading import WindowSet
 _log = logging.getLogger(__name__)
 MOST = 1024
 """Real windows at most, of each split."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Headline scores of drawn windows."""
+
+    values: dict[str, float]
+    floor: dict[str, float]
+    """Of training windows, for scores in `values` only."""
+    line: str
+    """What a person looks at first."""
+
+    @property
+    def flat(self) -> dict[str, float]:
+        """As they are logged: "eval/NAME" and "floor/NAME"."""
+        groups = {"eval": self.values, "floor": self.floor}
+        return {f"{group}/{key}": value for group, found in groups.items() for key, value in found.items()}
 
 
 @dataclass
@@ -46,23 +63,26 @@ class Checkups:
         """Build the metrics now, so that what is missing is said before the first hours of training."""
         self.harmless.attempt("judging drawn windows", lambda: self._metrics)
 
-    def scores(self) -> dict[str, float]:
-        """Headline scores as "eval/NAME", those of training windows as "floor/NAME"; what failed is missing."""
+    def scores(self) -> Found | None:
+        """What could be scored; None where nothing could."""
         metrics = self.harmless.attempt("judging drawn windows", lambda: self._metrics)
         drawn = self.harmless.attempt("drawing windows to judge", self._draw) if metrics else None
         if metrics is None or drawn is None:
-            return {}
-        found: dict[str, float] = {}
+            return None
+        values: dict[str, float] = {}
+        floor: dict[str, float] = {}
         for name in metrics:
-            found |= self._tried(f"the score {name!r}", "eval", name, drawn)
-            if name not in self._floors:
-                self._floors[name] = self._tried(f"the floor of {name!r}", "floor", name, None)
-            found |= self._floors[name]
-        return found
+            if ours := self._tried(f"the score {name!r}", name, drawn):
+                if name not in self._floors:
+                    self._floors[name] = self._tried(f"the floor of {name!r}", name, None)
+                values |= ours
+                # Training windows have labels that drawn ones may lack: a floor of these would stand beside nothing.
+                floor |= {key: value for key, value in self._floors[name].items() if key in ours}
+        line = self.harmless.attempt("a line of scores", lambda: in_a_line(values, floor, described(metrics)))
+        return Found(values, floor, line or "") if values else None
 
-    def _tried(self, what: str, group: str, name: str, windows: Windows | None) -> dict[str, float]:
-        values = self.harmless.attempt(what, lambda: self._scores(name, windows)) or {}
-        return {f"{group}/{key}": value for key, value in values.items()}
+    def _tried(self, what: str, name: str, windows: Windows | None) -> dict[str, float]:
+        return self.harmless.attempt(what, lambda: self._scores(name, windows)) or {}
 
     def _scores(self, name: str, windows: Windows | None) -> dict[str, float]:
         """Of one metric; without windows, the floor."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from sd_core.run.clock import Clock, in_words
 
 
 class Bar:
@@ -19,17 +20,23 @@ class Bar:
         self._console = Console(stderr=True)
         self._live = self._console.is_terminal and not quiet
         self._quiet = quiet
-        self._total, self._done, self._begun, self._first = total, done, time.monotonic(), done
+        self._total, self._done = total, done
+        self._clock = Clock(total, done)
         self._progress = Progress(
             TextColumn("step {task.completed}/{task.total}"),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[status]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
             console=self._console,
             disable=not self._live,
         )
-        self._task = self._progress.add_task("train", total=total, completed=done, status="")
+        self._task = self._progress.add_task("train", total=total, completed=done, status="", left="")
+
+    def expecting(self, evaluations: int) -> Bar:
+        """Measure the time from now on; so many evaluations are to come."""
+        self._clock = Clock(self._total, self._done, evaluations)
+        return self
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -43,15 +50,25 @@ class Bar:
     def advance(self, step: int) -> None:
         """The run has done `step` steps."""
         self._done = step
-        self._progress.update(self._task, completed=step)
+        self._progress.update(self._task, completed=step, left=self._left())
 
     def report(self, values: Mapping[str, float]) -> None:
         """Show the newest numbers."""
         status = describe(values)
         self._progress.update(self._task, status=status)
         if not self._live and not self._quiet:
-            left = (time.monotonic() - self._begun) / max(1, self._done - self._first) * (self._total - self._done)
-            print(f"step {self._done}/{self._total}  {status}  eta {left:.0f} s", file=sys.stderr, flush=True)
+            print(f"step {self._done}/{self._total}  {status}  {self._left()}", file=sys.stderr, flush=True)
+
+    def scored(self, text: str) -> None:
+        """The scores of this moment, in one line that stays."""
+        self.say(f"step {self._done}/{self._total}  {text}")
+
+    def evaluated(self, seconds: float) -> None:
+        """An evaluation has ended; it counts in the time that is left."""
+        self._clock.evaluated(seconds)
+
+    def _left(self) -> str:
+        return f"eta {in_words(self._clock.left(self._done))}"
 
     def say(self, text: str) -> None:
         """A sentence above the bar."""

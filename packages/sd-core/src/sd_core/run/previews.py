@@ -47,7 +47,7 @@ class Previews:
             watchers.bar.report({"val_loss": loss})
         self.harmless.attempt("drawing pictures", lambda: self.pictures(watchers, output_dir, step))
         if self.checkups is not None and (scores := self.checkups.scores()):
-            self.harmless.attempt("writing the scores", lambda: watchers.scores(scores, step))
+            self.harmless.attempt("writing the scores", lambda: watchers.scores(scores.flat, scores.line, step))
 
     def held_out_loss(self) -> float | None:
         """Mean loss over the fixed table, over all processes; None where it failed on this one."""

@@ -158,7 +158,7 @@ def run_steps(
     )
     calendar = Calendar(options, trainer.shares.per_step, stream.epoch_size)
     trainer.model.train()
-    with trainer.bar():
+    with trainer.bar(calendar.evaluations(progress.step, total)):
         while progress.step < total and not trainer.guard.stop_requested:
             trainer.step(batches, bool(request))
             trainer.advance()
@@ -210,3 +210,9 @@ class Calendar:
             return step * self.per_step // self.epoch_size > (step - 1) * self.per_step // self.epoch_size
         interval = self.options.eval_num_steps
         return self.options.eval_strategy == "steps" and interval is not None and step % interval == 0
+
+    def evaluations(self, done: int, total: int) -> int:
+        """How many are to come after `done` steps; the last step of a run always has one."""
+        if self.options.eval_strategy == "no":
+            return 0
+        return 1 + sum(map(self.evaluates, range(done + 1, total)))

@@ -147,9 +147,9 @@ class Trainer:
         progress.step += 1
         self._steps_timed += 1
 
-    def bar(self) -> AbstractContextManager[object]:
-        """The progress bar, where there is one."""
-        return nullcontext() if self.watchers is None else self.watchers.bar
+    def bar(self, evaluations: int) -> AbstractContextManager[object]:
+        """The progress bar, where there is one, told how many evaluations are to come."""
+        return nullcontext() if self.watchers is None else self.watchers.bar.expecting(evaluations)
 
     def advance(self) -> None:
         """Show that a step is done."""
@@ -204,7 +204,10 @@ class Trainer:
             self.previews.show(self.watchers, self.output_dir, self.state.progress.step)
             self.model.train()
         self.accelerator.wait_for_everyone()
-        self._watch.begun += time.perf_counter() - begun
+        seconds = time.perf_counter() - begun
+        self._watch.begun += seconds
+        if self.watchers is not None:
+            self.watchers.bar.evaluated(seconds)
 
     def save(self) -> None:
         """A checkpoint of this moment; the oldest go when there are too many."""

@@ -55,8 +55,9 @@ class Watchers:
         self.timing.write({"step": step, "time": time.time(), **values})
         self._track("speed", values, step)
 
-    def scores(self, values: Mapping[str, float], step: int) -> None:
-        """Scores of drawn windows, by their names: "eval/kurtosis", "floor/kurtosis"."""
+    def scores(self, values: Mapping[str, float], line: str, step: int) -> None:
+        """Scores of drawn windows, by their names ("eval/kurtosis", "floor/kurtosis"), and in a line to be read."""
+        self.bar.scored(line)
         self.metrics.write({"step": step, **values})
         for tracker in self.trackers:
             tracker.scalars(values, step)
