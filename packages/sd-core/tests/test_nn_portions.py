@@ -64,6 +64,34 @@ def test_the_layer_goes_in_portions_only_where_that_is_the_same(monkeypatch: pyt
     assert not torch.equal(layer(x), x)
 
 
+@pytest.mark.parametrize("name", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
+@pytest.mark.parametrize("watched", ["gate_up", "down", "every module"])
+def test_hooks_of_its_matrices_are_called_and_change_nothing(name: str, watched: str) -> None:
+    torch.manual_seed(0)
+    layer, x = GEGLU(4, 6).double(), torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    nn.init.normal_(layer.down.weight)
+
+    def answers() -> list[Tensor]:
+        out = layer(x)
+        return [out, *torch.autograd.grad(out.square().sum(), [x, *layer.parameters()])]
+
+    unwatched, called = answers(), []
+    if watched == "every module":
+        register, expected = getattr(nn.modules.module, f"register_module_{name}_hook"), {layer.gate_up, layer.down}
+    else:
+        expected = {getattr(layer, watched)}
+        register = getattr(getattr(layer, watched), f"register_{name}_hook")
+    hook = register(lambda module, *_: called.append(module))
+    try:
+        torch.testing.assert_close(answers(), unwatched)
+    finally:
+        hook.remove()
+    assert expected <= set(called)
+    called.clear()
+    assert all(map(torch.equal, answers(), unwatched))
+    assert not called
+
+
 def test_it_is_counted_without_memory() -> None:
     def flops(way: object) -> int:
         with FakeTensorMode(), FlopCounterMode(display=False) as counter:

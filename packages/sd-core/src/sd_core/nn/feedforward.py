@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from sd_core.nn import portions
 
@@ -54,6 +55,13 @@ class GEGLU(nn.Module):
         return out
 
     def _is_plain(self) -> bool:
-        """Whether its layers do nothing but multiply: neither adapted, nor quantised, nor dropped out."""
+        """Whether its layers do nothing but multiply: neither adapted, nor quantised, nor watched, nor dropped out."""
         drops = self.training and self.dropout.p > 0
-        return not drops and all(type(layer) is nn.Linear for layer in (self.gate_up, self.down))
+        layers = self.gate_up, self.down
+        return not drops and all(type(layer) is nn.Linear and not _is_watched(layer) for layer in layers)
+
+
+def _is_watched(layer: nn.Module) -> bool:
+    """Whether a hook waits for a call of this layer: its own, or one for every module."""
+    own = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
+    return bool(own or _has_any_global_hook())
