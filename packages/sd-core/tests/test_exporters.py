@@ -16,7 +16,9 @@ from sd_core.options import NoOptions
 from sd_core.registry import discover
 from sd_core.task import Windows
 from sd_core.testing.metric import toy_windows
-from sd_core.windows.opening import open_split
+from sd_core.windows.opening import open_split, read_meta
+from sd_core.windows.reading import WindowSet
+from sd_core.windows.writing import write_windows
 
 PROVENANCE = {"synthetic": True, "model": "toy", "seed": 3}
 
@@ -43,6 +45,26 @@ def test_npz_opens_without_pickle_and_holds_everything(windows: Windows, tmp_pat
         np.testing.assert_array_equal(archive["column_age"], [31.0, np.nan, 44.5])
         assert list(archive["column_gender"]) == ["F", "", "M"]
         assert list(archive["column_label"]) == ["rest", "task", "rest"]
+
+
+@pytest.mark.parametrize("unit", ["nT", ""])
+def test_the_unit_is_that_of_the_training_data_and_nothing_is_made_up(
+    windows: Windows, tmp_path: Path, unit: str
+) -> None:
+    write_windows(tmp_path / "data", {"train": rows_of(windows)}, replace(windows.info, unit=unit), {})
+    learned = open_split(tmp_path / "data", "train")
+    assert isinstance(learned, WindowSet)
+    assert learned.info.unit == unit
+    told = {} if not unit else {"unit": unit}
+    (path,) = Npz(NoOptions())(replace(windows, info=learned.info), tmp_path / "out", PROVENANCE)
+    with np.load(path, allow_pickle=False) as archive:
+        assert {name: str(archive[name]) for name in archive.files if name == "unit"} == told
+    WindowDataset(NoOptions())(replace(windows, info=learned.info), tmp_path / "set", PROVENANCE)
+    assert {name: said for name, said in read_meta(tmp_path / "set").items() if name == "unit"} == told
+
+
+def rows_of(windows: Windows) -> list[dict[str, Any]]:
+    return [{"signal": signal} for signal in windows.signal]
 
 
 def test_npz_replaces_its_own_archive_and_leaves_no_scraps(windows: Windows, tmp_path: Path) -> None:

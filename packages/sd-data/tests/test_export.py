@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import edfio
 import mne
 import mne_bids
 import numpy as np
@@ -100,6 +101,32 @@ def test_edf_says_what_it_is(windows: Windows, tmp_path: Path) -> None:
         "caption": "",
         "state": "rest",
     }
+
+
+def test_other_units_than_microvolts_are_said(windows: Windows, tmp_path: Path) -> None:
+    def written(unit: str) -> tuple[Any, Any]:
+        other = replace(windows, info=replace(windows.info, unit=unit))
+        (fif,) = Fif(NoOptions())(other, tmp_path / f"fif-{unit}", PROVENANCE)
+        _, edf, *_ = Edf(NoOptions())(other, tmp_path / f"edf-{unit}", PROVENANCE)
+        return mne.read_epochs(fif, verbose="error"), edfio.read_edf(edf).signals[0]
+
+    epochs, series = written("mV")
+    assert set(epochs.get_channel_types()) == {"eeg"}
+    np.testing.assert_allclose(epochs.get_data() * 1e3, windows.signal, rtol=2e-7, atol=0)
+    assert series.physical_dimension == "mV"
+    for unit in ("nT", ""):
+        epochs, series = written(unit)
+        assert set(epochs.get_channel_types()) == {"misc"}
+        np.testing.assert_allclose(epochs.get_data(picks="all"), windows.signal, rtol=2e-7, atol=0)
+        assert series.physical_dimension == unit
+
+
+@pytest.mark.parametrize(("unit", "said"), [("nT", "are in nT"), ("", "have no unit that is known")])
+def test_bids_takes_potentials_only(windows: Windows, tmp_path: Path, unit: str, said: str) -> None:
+    other = replace(windows, info=replace(windows.info, unit=unit))
+    with pytest.raises(SdError, match=f"BIDS holds EEG in volts, and these windows {said}: use --to fif"):
+        Bids(NoOptions())(other, tmp_path / "out", PROVENANCE)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_flat_channel_stays_flat_in_edf(windows: Windows, tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_the_label_may_be_the_corpus(tmp_path: Path) -> None:
     [
         ({"sfreq": 250.0}, "the sampling rate of '.*b' is 250 Hz, of '.*a' 125 Hz: build them alike"),
         ({"n_samples": 200}, "the window of '.*b' is 200 samples, of '.*a' 256 samples"),
+        ({"unit": "nT"}, "the unit of '.*b' is nT, of '.*a' uV"),
         ({"reference": "original"}, "the reference of '.*b' is original, of '.*a' average"),
     ],
 )

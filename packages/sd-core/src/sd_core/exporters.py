@@ -14,8 +14,6 @@ from sd_core.options import NoOptions
 from sd_core.task import Windows
 from sd_core.windows.writing import refuse_existing, write_windows
 
-UNIT = "uV"
-
 
 class Npz:
     """`windows.npz`: signal (n, channels, samples), labels, geometry and provenance; opens without pickle."""
@@ -27,13 +25,16 @@ class Npz:
         """Write into folder `out`, replacing an archive of an earlier call.
 
         A label column such as "age" is stored as the array `column_age`: numbers as float64 with NaN
-        for missing, everything else as text with "" for missing.
+        for missing, everything else as text with "" for missing. There is no array `unit` where the
+        training data did not say theirs.
 
         Raises:
             SdError: the folder cannot be written.
         """
         info = windows.info
-        labels: dict[str, Any] = {f"column_{name}": _array(values) for name, values in windows.columns.items()}
+        more: dict[str, Any] = {f"column_{name}": _array(values) for name, values in windows.columns.items()}
+        if info.unit:
+            more["unit"] = np.str_(info.unit)
         try:
             out.mkdir(parents=True, exist_ok=True)
             partial = out / ".windows.partial.npz"
@@ -42,11 +43,10 @@ class Npz:
                 signal=windows.signal,
                 channel_names=np.array(info.channel_names, dtype=str),
                 sfreq=np.float64(info.sfreq),
-                unit=np.str_(UNIT),
                 reference=np.str_(info.reference),
                 synthetic=np.bool_(True),
                 provenance=np.str_(json.dumps(dict(provenance), default=str)),
-                **labels,
+                **more,
             )
             partial.replace(out / "windows.npz")
         except OSError as error:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MICROVOLTS = "uV"
+"""The unit of EEG."""
+
+
 @dataclass(frozen=True)
 class GridShape:
     """What a network sees of one example: (channels, height, width).
@@ -35,13 +39,16 @@ class GridShape:
 
 @dataclass(frozen=True, kw_only=True)
 class SignalInfo:
-    """The geometry of the windows of a dataset; signals are in microvolts."""
+    """The geometry of the windows of a dataset."""
 
     channel_names: tuple[str, ...]
     n_samples: int
     sfreq: float
     """Sampling rate in Hz."""
     reference: str = "unknown"
+    unit: str = field(default=MICROVOLTS, compare=False)
+    """Of the numbers, "" where the dataset does not say it. No part of what makes two geometries equal: checkpoints
+    from before it was kept do not know it."""
 
     @property
     def n_channels(self) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sd_core.errors import SdError
-from sd_core.exporters import UNIT
 from sd_core.judging.samples import Samples
-from sd_core.task import SignalInfo, Windows
+from sd_core.task import MICROVOLTS, SignalInfo, Windows
 
 _LISTED = 8
 """Electrodes named in a sentence."""
@@ -52,7 +51,7 @@ def refuse_other_scale(samples: Samples, windows: Windows, real: Windows) -> Non
     if not theirs / _OTHER_SCALE < ours < theirs * _OTHER_SCALE:
         raise SdError(
             f"{samples.named} does not say its unit and has a standard deviation of {ours:.2g}, the reference of "
-            f"{theirs:.2g} microvolts: convert it to microvolts and say so (unit = '{UNIT}')"
+            f"{theirs:.2g} microvolts: convert it to microvolts and say so (unit = '{MICROVOLTS}')"
         )
 
 
@@ -63,8 +62,8 @@ def electrode_order(info: SignalInfo, like: SignalInfo) -> list[int]:
 
 
 def _refuse_unit(samples: Samples) -> None:
-    if samples.unit not in (None, UNIT):
-        raise SdError(f"{samples.named} is in {samples.unit}, not in microvolts ({UNIT}): convert it")
+    if samples.unit not in (None, MICROVOLTS):
+        raise SdError(f"{samples.named} is in {samples.unit}, not in microvolts ({MICROVOLTS}): convert it")
 
 
 def _refuse_electrodes(samples: Samples, real: Samples) -> None:

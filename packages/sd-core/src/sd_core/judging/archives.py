@@ -82,6 +82,7 @@ def _read_archive(file: Path) -> Samples:
         n_samples=signal.shape[2],
         sfreq=_number(file, arrays["sfreq"]),
         reference=str(arrays.get("reference", "unknown")),
+        unit=str(arrays.get("unit", "")),
     )
     columns = {
         name.removeprefix(_COLUMN): _labels(values)
@@ -92,7 +93,7 @@ def _read_archive(file: Path) -> Samples:
     return Samples(
         named=f"'{file}'",
         info=info,
-        unit=str(arrays["unit"]) if "unit" in arrays else None,
+        unit=info.unit or None,
         provenance=_provenance(arrays),
         synthetic=bool(arrays.get("synthetic", False)),
         count=len(windows),

@@ -32,7 +32,7 @@ class WindowSet(Rows):
         channel_names: Electrode names; None names them ch01, ch02, ...
         sfreq: Sampling rate in Hz.
         reference: Such as "average".
-        meta: Content of `windows.json`.
+        meta: Content of `windows.json`, where the unit comes from.
         max_samples: Take only the first windows.
         identity: Hash of the content; without it the windows count as foreign and are checked when fetched.
 
@@ -62,7 +62,9 @@ class WindowSet(Rows):
             raise SdError(
                 f"{len(names)} channel names are given for windows of {channels} channels: {', '.join(names)}"
             )
-        self.info = SignalInfo(channel_names=names, n_samples=samples, sfreq=sfreq, reference=reference)
+        self.info = SignalInfo(
+            channel_names=names, n_samples=samples, sfreq=sfreq, reference=reference, unit=str(meta.get("unit") or "")
+        )
 
     def signals(self, rows: Sequence[int]) -> NDArray[np.float32]:
         """The windows at these rows: (len(rows), channels, samples) microvolts, a fresh array.

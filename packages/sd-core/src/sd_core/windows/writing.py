@@ -84,7 +84,7 @@ def _full_meta(info: SignalInfo, meta: Mapping[str, Any], written: Mapping[str, 
         "channel_names": list(info.channel_names),
         "n_samples": info.n_samples,
         "sfreq": info.sfreq,
-        "unit": "uV",
+        **({"unit": info.unit} if info.unit else {}),
         "reference": info.reference,
     }
     statistics = {name: summary.pop("statistics") for name, summary in written.items()}

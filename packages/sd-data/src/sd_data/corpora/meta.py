@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def joint_info(infos: Mapping[str, SignalInfo], channels: tuple[str, ...]) -> Si
             ("sampling rate", f"{model.sfreq:g} Hz", f"{info.sfreq:g} Hz"),
             ("window", f"{model.n_samples} samples", f"{info.n_samples} samples"),
             ("reference", model.reference, info.reference),
+            ("unit", model.unit or "unknown", info.unit or "unknown"),
         ):
             if ours != theirs:
                 raise SdError(
@@ -87,7 +89,7 @@ def joint_info(infos: Mapping[str, SignalInfo], channels: tuple[str, ...]) -> Si
                 f"'{part}' lacks the electrodes {', '.join(missing)}: take those that all parts have, as in "
                 f"--channels {','.join(common) or 'NAMES'}"
             )
-    return SignalInfo(channel_names=names, n_samples=model.n_samples, sfreq=model.sfreq, reference=model.reference)
+    return replace(model, channel_names=names)
 
 
 def refuse_shared(parts: Mapping[str, Part]) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import mne
 import mne_bids
 
-from sd_core.plugin import NoOptions, Windows
+from sd_core.plugin import NoOptions, SdError, Windows
 from sd_core.windows.writing import refuse_existing
 from sd_data.export.folder import whole_folder
 from sd_data.export.marking import GENERATOR, MARK, in_json, labels_of, model_id, states, version
-from sd_data.export.measurement import measurement, volts
+from sd_data.export.measurement import VOLTS, in_volts, measurement
 
 PARTICIPANT = {"age": "age", "gender": "sex", "health": "group"}
 """Label columns that BIDS has a name for."""
@@ -48,9 +48,12 @@ class Bids:
         """Write the folder `out`, which must not exist.
 
         Raises:
-            SdError: it exists or cannot be written.
+            SdError: it exists or cannot be written, or the windows are no potentials.
         """
         refuse_existing(out)
+        if windows.info.unit not in VOLTS:
+            unit = f"are in {windows.info.unit}" if windows.info.unit else "have no unit that is known"
+            raise SdError(f"BIDS holds EEG in volts, and these windows {unit}: use --to fif")
         header = measurement(windows.info, provenance)
         with whole_folder(out) as root:
             for number, state in enumerate(states(windows)):
@@ -71,7 +74,7 @@ def _task(state: Any) -> str:
 
 
 def _write_window(windows: Windows, number: int, task: str, header: mne.Info, root: Path) -> None:
-    raw = mne.io.RawArray(volts(windows.signal[number]), header.copy(), verbose="error")
+    raw = mne.io.RawArray(in_volts(windows.signal[number], windows.info.unit), header.copy(), verbose="error")
     place = mne_bids.BIDSPath(
         subject=participant(number), task=task, description="synthetic", datatype="eeg", suffix="eeg", root=root
     )

@@ -27,7 +27,7 @@ FIELD = 8
 class Edf:
     """`window-000000.edf`, ...: 16 bits per sample, so values are right to half a step, (max - min) / 131070.
 
-    The range is that of the channel in the window, rounded outward to .01 uV. Patient and recording
+    The range is that of the channel in the window, rounded outward to .01 of its unit. Patient and recording
     fields say "synthetic"; the first annotation holds the provenance, the second the labels.
     `recordings.csv` names every file and its labels, as `sd-data build files` reads them: every window has a
     subject of its own, and the class stands for the state where that was not asked for.
@@ -67,7 +67,7 @@ def edf(windows: Windows, number: int, record: float, provenance: Mapping[str, A
             info.sfreq,
             label=name,
             transducer_type="synthetic",
-            physical_dimension="uV",
+            physical_dimension=_dimension(info.unit),
             physical_range=_range(channel, name, number),
         )
         for name, channel in zip(info.channel_names, windows.signal[number].astype(np.float64), strict=True)
@@ -113,8 +113,13 @@ def _refuse_names(names: Sequence[str]) -> None:
         raise SdError(f"EDF takes channel names of up to 16 ASCII characters, not '{unfit[0]}': use --to fif")
 
 
+def _dimension(unit: str) -> str:
+    """The unit, where a field of the header holds it; empty says nothing."""
+    return unit if len(unit) <= FIELD and unit.isascii() and unit.isprintable() else ""
+
+
 def _range(channel: NDArray[np.float64], name: str, number: int) -> tuple[float, float]:
-    """Smallest and largest value, rounded outward to .01 uV; a flat channel has a range too."""
+    """Smallest and largest value, rounded outward to .01; a flat channel has a range too."""
     if not np.isfinite(channel).all():
         raise SdError(f"window {number} holds NaN or infinite samples in {name}; EDF cannot hold them")
     low, high = math.floor(channel.min() * 100) / 100, math.ceil(channel.max() * 100) / 100

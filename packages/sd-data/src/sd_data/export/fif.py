@@ -13,7 +13,7 @@ import pandas as pd
 from sd_core.plugin import NoOptions, Windows
 from sd_data.export.folder import disk_errors
 from sd_data.export.marking import states
-from sd_data.export.measurement import measurement, volts
+from sd_data.export.measurement import in_volts, measurement
 
 NAME = "generated-epo.fif"
 
@@ -22,7 +22,8 @@ class Fif:
     """One `EpochsArray` in single precision, with a template montage and the labels as `metadata`.
 
     `info["description"]` says that the windows are synthetic and where they come from; every event is
-    named "synthetic", with the state or class that was asked for behind it.
+    named "synthetic", with the state or class that was asked for behind it. Channels that are no potentials, or of
+    an unknown unit, are of kind "misc" and keep their numbers.
     """
 
     def __init__(self, options: NoOptions) -> None:
@@ -48,7 +49,7 @@ def epochs_of(windows: Windows, provenance: Mapping[str, Any]) -> mne.EpochsArra
     onsets = np.arange(len(windows)) * windows.info.n_samples
     events = np.stack([onsets, np.zeros_like(onsets), [event_id[name] for name in names]], axis=1)
     epochs = mne.EpochsArray(
-        volts(windows.signal),
+        in_volts(windows.signal, windows.info.unit),
         measurement(windows.info, provenance),
         events=events,
         event_id=event_id,
@@ -56,7 +57,7 @@ def epochs_of(windows: Windows, provenance: Mapping[str, Any]) -> mne.EpochsArra
         metadata=pd.DataFrame({"synthetic": [True] * len(windows), **windows.columns}),
         verbose="error",
     )
-    if windows.info.reference == "average":
+    if windows.info.reference == "average" and "eeg" in epochs:
         epochs.set_eeg_reference([], verbose="error")  # changes no number: says that a reference is there
     return epochs
 

@@ -13,8 +13,8 @@ from sd_core.plugin import SignalInfo
 from sd_data.build.electrodes import canonical
 from sd_data.export.marking import statement
 
-MICROVOLT = 1e-6
-"""In volts, MNE's unit."""
+VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "nV": 1e-9}
+"""Units of potentials, in volts, MNE's unit."""
 TEMPLATES = ("colin27_1005", "standard_1005")
 """Positions of electrodes known by name, on an average head: the same file by its name since MNE 1.13 and before."""
 
@@ -22,9 +22,11 @@ TEMPLATES = ("colin27_1005", "standard_1005")
 def measurement(info: SignalInfo, provenance: Mapping[str, Any]) -> mne.Info:
     """The header of generated windows: names, rate, positions, and that nobody was recorded.
 
-    Electrodes that the 10-05 system does not know, such as A2-A1, have no position.
+    Electrodes that the 10-05 system does not know, such as A2-A1, have no position. Channels that are no potentials,
+    or of an unknown unit, are of MNE's kind "misc": it takes those of kind "eeg" for volts.
     """
-    header = mne.create_info(list(info.channel_names), info.sfreq, "eeg", verbose="error")
+    kind = "eeg" if info.unit in VOLTS else "misc"
+    header = mne.create_info(list(info.channel_names), info.sfreq, kind, verbose="error")
     header["description"] = statement(provenance)
     header["subject_info"] = {"his_id": "synthetic"}
     positions = montage(info.channel_names)
@@ -46,6 +48,6 @@ def montage(channel_names: tuple[str, ...]) -> mne.channels.DigMontage | None:
     return mne.channels.make_dig_montage(found, coord_frame=known["coord_frame"], **fiducials)
 
 
-def volts(signal: NDArray[np.float32]) -> NDArray[np.float64]:
-    """From microvolts, in double precision."""
-    return np.asarray(signal.astype(np.float64) * MICROVOLT)
+def in_volts(signal: NDArray[np.float32], unit: str) -> NDArray[np.float64]:
+    """In double precision; what is no potential keeps its numbers."""
+    return np.asarray(signal.astype(np.float64) * VOLTS.get(unit, 1.0))
