@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from sd_core.config.read import read_run
 from sd_core.errors import SdError
@@ -101,12 +102,37 @@ def test_captions_that_cannot_be_had_are_one_sentence(
         train(read_run(config(tmp_path, data, **tables), (), registry), tmp_path / "run", registry=registry)
 
 
-def test_other_conditionings_do_not_care_for_captions(tmp_path: Path) -> None:
-    rows = [{**row, "caption": 7} for row in made_up_rows(8, TOY_SIGNAL)]
-    write_windows(tmp_path / "data", {"train": rows}, TOY_SIGNAL, {}, classes={"label": ("rest", "arithmetic")})
-    path = config(tmp_path, tmp_path / "data", model={"conditioning": "classes"}, conditioning={"width": 8})
-    path.write_text(path.read_text().replace("layers = 1\n", ""))
-    train(read_run(path, (), toy_registry()), tmp_path / "run", registry=toy_registry())
+def learned_from(folder: Path, captions: dict[str, Any], **tables: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights of a run on windows that all have these captions."""
+    rows = [
+        {**{column: value for column, value in row.items() if column != "caption"}, **captions}
+        for row in made_up_rows(8, TOY_SIGNAL)
+    ]
+    write_windows(folder / "data", {"train": rows}, TOY_SIGNAL, {}, classes={"label": ("rest", "arithmetic")})
+    path = folder / "run.toml"
+    path.write_text(toy_config(folder / "data", **tables))
+    train(read_run(path, (), toy_registry()), folder / "run", registry=toy_registry())
+    return load_file(folder / "run" / "checkpoint-4" / "model.safetensors")
+
+
+@pytest.mark.parametrize("conditioning", ["none", "classes", "attributes"])
+def test_other_conditionings_do_not_care_for_captions(tmp_path: Path, conditioning: str) -> None:
+    """Words, what is no word, or no captions at all: the weights are the same to the bit."""
+    tables = {"model": {"name": "toy", "conditioning": conditioning}}
+    absent = learned_from(tmp_path / "absent", {}, **tables)
+    for caption in ("EEG of a woman", 7):
+        found = learned_from(tmp_path / str(caption), {"caption": caption}, **tables)
+        assert found.keys() == absent.keys()
+        assert all(torch.equal(found[name], absent[name]) for name in found)
+
+
+def test_the_conditioning_on_captions_cares_for_them(tmp_path: Path) -> None:
+    texts = "EEG of a woman", "EEG of a man"
+    one, other = (
+        learned_from(tmp_path / text, {"caption": text}, **CAPTION, conditioning=SMALL)["denoiser.outer.weight"]
+        for text in texts
+    )
+    assert not torch.equal(one, other)
 
 
 def test_one_encoder_serves_a_network_that_takes_vectors_only(tmp_path: Path, data: Path) -> None:
