@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from sd_core.nn import building
-from sd_core.nn.building import KernelUnavailable, find_compiler, load_library, run_tasks
+from sd_core.nn.building import KernelUnavailable, load_library, run_tasks
+from sd_core.testing.kernels import needs_compiler
 
 DOUBLED = "int twice(int x) { return FACTOR * x; }\n"
 
@@ -27,12 +28,8 @@ def _fresh() -> Iterator[None]:
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A C file, a compiler that works, and an empty cache; skips where there is no compiler."""
+    """A C file and an empty cache."""
     monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path))
-    try:
-        find_compiler()
-    except KernelUnavailable as reason:
-        pytest.skip(str(reason))
     file = tmp_path / "twice.c"
     file.write_text(DOUBLED)
     return file
@@ -42,6 +39,7 @@ def built_in(folder: Path) -> list[Path]:
     return sorted((folder / "kernels").iterdir())
 
 
+@needs_compiler
 def test_a_kernel_is_compiled_once_and_found_again(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +51,7 @@ def test_a_kernel_is_compiled_once_and_found_again(
     assert built_in(tmp_path) == built
 
 
+@needs_compiler
 def test_another_source_or_define_is_another_kernel(source: Path, tmp_path: Path) -> None:
     assert load_library(source, ("FACTOR=2",)).twice(1) == 2
     assert load_library(source, ("FACTOR=3",)).twice(1) == 3
@@ -62,6 +61,7 @@ def test_another_source_or_define_is_another_kernel(source: Path, tmp_path: Path
     assert len(built_in(tmp_path)) == 3
 
 
+@needs_compiler
 def test_a_broken_file_in_the_cache_is_built_again(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +76,7 @@ def test_a_broken_file_in_the_cache_is_built_again(
     assert broken.stat().st_size == built.stat().st_size
 
 
+@needs_compiler
 def test_what_does_not_compile_says_why(source: Path) -> None:
     with pytest.raises(KernelUnavailable, match="FACTOR"):
         load_library(source)

@@ -6,20 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from sd_core.nn import building
+from sd_core.testing.kernels import needs_compiler
 from sd_localmamba.scan.definition import scan_by_definition
 from sd_localmamba.scan.selective import scan_tokens, selective_scan
 
 NAMES = ("y", "u", "delta", "A", "B", "C", "D", "bias")
 
 
-@pytest.fixture(params=["torch", "compiled"])
+@pytest.fixture(params=["torch", pytest.param("compiled", marks=needs_compiler)])
 def backend(request: pytest.FixtureRequest) -> str:
-    if request.param == "compiled":
-        try:
-            building.find_compiler()
-        except building.KernelUnavailable as reason:
-            pytest.skip(str(reason))
     return str(request.param)
 
 

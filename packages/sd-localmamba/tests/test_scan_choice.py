@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sd_core.nn.building import KernelUnavailable, find_compiler, load_library
+from sd_core.nn.building import load_library
 from sd_core.plugin import GridShape, SdError, Task
+from sd_core.testing.kernels import needs_compiler
 from sd_localmamba.model import LocalMamba
 from sd_localmamba.options import LocalMambaOptions
 from sd_localmamba.scan import building, choice, mamba
@@ -42,13 +43,9 @@ def _fresh() -> Iterator[None]:
 
 
 @pytest.fixture
-def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A compiler that works, and an empty cache; skips where there is none."""
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that was built before is found."""
     monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path))
-    try:
-        find_compiler()
-    except KernelUnavailable as reason:
-        pytest.skip(str(reason))
 
 
 def inputs(dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -59,7 +56,8 @@ def inputs(dtype: torch.dtype = torch.float32) -> list[Tensor]:
     return tensors
 
 
-@pytest.mark.usefixtures("compiler")
+@needs_compiler
+@pytest.mark.usefixtures("empty_cache")
 def test_a_processor_gets_the_compiled_kernel_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "sd_localmamba"):
         for _ in range(3):
@@ -67,11 +65,11 @@ def test_a_processor_gets_the_compiled_kernel_and_says_so_once(caplog: pytest.Lo
     assert [record.getMessage() for record in caplog.records] == ["selective scan on cpu: compiled"]
 
 
+@pytest.mark.usefixtures("empty_cache")
 @pytest.mark.parametrize("command", ["no-such-compiler", "false"])
 def test_without_a_working_compiler_pytorch_takes_over(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    command: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("SIGNAL_DIFFUSION_CACHE", str(tmp_path))
     monkeypatch.setenv("CC", command)
     for _ in range(2):
         y = scan_tokens(*inputs(torch.float64))
