@@ -11,18 +11,17 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sd_core.nn import rms
-from sd_core.nn.building import KernelUnavailable, find_compiler, load_library
+from sd_core.nn.building import KernelUnavailable, find_compiler
 from sd_core.nn.norms import EPSILON, AdaRMSNorm, rms_norm
+from sd_core.nn.tasks import forget_kernels
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     """Kernels are remembered for the life of a process; tests start and end without."""
-    for remembered in (load_library, rms._kernel):
-        remembered.cache_clear()
+    forget_kernels()
     yield
-    for remembered in (load_library, rms._kernel):
-        remembered.cache_clear()
+    forget_kernels()
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sd_core.nn.building import KernelUnavailable, find_compiler, load_library
+from sd_core.nn.building import KernelUnavailable, find_compiler
+from sd_core.nn.tasks import forget_kernels
 from sd_core.plugin import SdError
 from sd_hourglass import neighborhood, tiles
-from sd_hourglass.compiled.kernel import load_kernel
 from sd_hourglass.neighborhood import NeighborhoodAttention
 
 PARTS = torch.randn(3, 1, 6, 9, 2, 16, generator=torch.Generator().manual_seed(0)).unbind()
@@ -46,8 +46,9 @@ def _say_it_again() -> Iterator[None]:
     """What is chosen and said is remembered for the life of a process; tests start and end without."""
 
     def forget() -> None:
-        for remembered in (neighborhood._announce, neighborhood._no_kernel, load_kernel, load_library):
+        for remembered in (neighborhood._announce, neighborhood._no_kernel):
             remembered.cache_clear()
+        forget_kernels()
 
     forget()
     yield

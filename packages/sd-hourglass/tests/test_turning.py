@@ -8,6 +8,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sd_core.nn.building import KernelUnavailable, find_compiler
+from sd_core.nn.tasks import forget_kernels
 from sd_core.nn.ushape import Level
 from sd_hourglass.attention import CosineAttention, GlobalAttention
 from sd_hourglass.compiled import turning
@@ -75,11 +76,7 @@ def test_what_it_does_not_take_goes_another_way(monkeypatch: pytest.MonkeyPatch)
     torch.nn.init.eye_(made.out.weight)
     traced = torch.compile(made, backend="eager", fullgraph=True)
     torch.testing.assert_close(traced(x), made(x))
-    turning._kernel.cache_clear()
-    monkeypatch.setattr(turning, "load_library", _no_compiler)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    forget_kernels()
     assert not turning.takes(qkv, scale)
-    turning._kernel.cache_clear()
-
-
-def _no_compiler(*_: object) -> None:
-    raise KernelUnavailable("no C compiler")
+    forget_kernels()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sd_core.nn.building import KernelUnavailable
 from sd_core.nn.precision import without_autocast
 from sd_core.plugin import SdError
-from sd_hourglass.compiled.kernel import Window, load_kernel, takes
+from sd_hourglass.compiled.kernel import KERNEL, Window, takes
 from sd_hourglass.compiled.operators import attend
 from sd_hourglass.flex import FlexNeighborhood
 from sd_hourglass.tiles import TileAttention, compute_dtype
@@ -109,7 +109,7 @@ def _fused_backend(window: Window) -> Backend:
 def _no_kernel() -> str:
     """Why there is no compiled kernel; empty where there is."""
     try:
-        load_kernel(double=False)
+        KERNEL.load(torch.float32)
     except KernelUnavailable as reason:
         _log.warning("neighborhood attention: no compiled kernel, and PyTorch's operations are slower: %s", reason)
         return str(reason)

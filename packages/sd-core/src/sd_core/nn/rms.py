@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +9,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sd_core.nn.building import KernelUnavailable, load_library, run_tasks
+from sd_core.nn.tasks import TaskKernel
 
-_SOURCE = Path(__file__).with_name("rms.c")
+_KERNEL = TaskKernel(Path(__file__).with_name("rms.c"), "RMS norm")
 _GROUP = 16
 _TOKENS = 1024
 """Of a task; part of the gradients' rounding, so threads do not change it."""
 _WORTH_A_THREAD = 1 << 18
 """Numbers."""
-
-_log = logging.getLogger(__name__)
 
 
 def takes(x: Tensor, gain: Tensor) -> bool:
@@ -31,9 +26,8 @@ def takes(x: Tensor, gain: Tensor) -> bool:
     """
     if torch.compiler.is_compiling() or type(x) is not Tensor or x.device.type != "cpu":
         return False
-    precise = x.dtype == gain.dtype and x.dtype in (torch.float32, torch.float64)
     shaped = gain.shape == (len(x), x.shape[-1]) and x.shape[-1] % _GROUP == 0 and x.numel() > 0
-    return precise and shaped and _kernel(x.dtype) is not None
+    return shaped and x.dtype == gain.dtype and _KERNEL.takes(x.dtype)
 
 
 def scaled_rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
@@ -71,24 +65,6 @@ def _pieces(x: Tensor) -> int:
 
 
 def _run(function: str, x: Tensor, epsilon: float, tensors: tuple[Tensor, ...]) -> None:
-    library = _kernel(x.dtype)
-    assert library is not None, "see takes"
-    call = getattr(library, function)
-    sizes = (ctypes.c_int64 * 4)(len(x), x.numel() // (len(x) * x.shape[-1]), x.shape[-1], _TOKENS)
-    pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+    sizes = (len(x), x.numel() // (len(x) * x.shape[-1]), x.shape[-1], _TOKENS)
     tasks = len(x) * _pieces(x)
-    worth = -(-_WORTH_A_THREAD * tasks // x.numel())
-    run_tasks(lambda task: call(task, sizes, epsilon, pointers), tasks, worth_a_thread=worth)
-
-
-@functools.cache
-def _kernel(dtype: torch.dtype) -> ctypes.CDLL | None:
-    try:
-        library = load_library(_SOURCE, ("DOUBLE",) if dtype == torch.float64 else ())
-    except KernelUnavailable as reason:
-        _log.info("RMS norm by PyTorch's operations: %s", reason)
-        return None
-    for function in (library.forward, library.backward):
-        function.argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_double, ctypes.c_void_p]
-        function.restype = ctypes.c_int
-    return library
+    _KERNEL.run(function, sizes, epsilon, tensors, tasks=tasks, worth=-(-_WORTH_A_THREAD * tasks // x.numel()))

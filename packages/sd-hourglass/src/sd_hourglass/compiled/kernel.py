@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sd_core.nn.building import load_library, run_tasks
+from sd_core.nn.tasks import TaskKernel
 
 TILE, GROUP = 8, 16
 """Queries that are computed together, and numbers; as in the C file."""
 
-_SOURCE = Path(__file__).with_name("neighborhood.c")
+KERNEL = TaskKernel(
+    Path(__file__).with_name("neighborhood.c"), "neighborhood attention", functions=("forward", "backward", "collect")
+)
+_SIZES = 29
+"""Numbers of sizes_t."""
 _TASKS = 8
 """How many there should be at least; part of the gradients' rounding, so threads do not change it."""
 _FEWEST_ROWS = 5
@@ -31,27 +33,9 @@ class Window(NamedTuple):
     wide: int
 
 
-@functools.cache
-def load_kernel(*, double: bool) -> ctypes.CDLL:
-    """The library with `forward`, `backward` and `collect`.
-
-    Args:
-        double: For float64, else for float32.
-
-    Raises:
-        KernelUnavailable: no compiler, or none that understands the source.
-    """
-    library = load_library(_SOURCE, ("DOUBLE",) if double else ())
-    for function in (library.forward, library.backward, library.collect):
-        function.argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_double, ctypes.c_void_p]
-        function.restype = ctypes.c_int
-    return library
-
-
 def takes(value: Tensor, dtype: torch.dtype) -> bool:
     """Whether the kernel can attend to these values in this dtype: whole groups of channels, on a CPU."""
-    precise = dtype in (torch.float32, torch.float64)
-    return value.device.type == "cpu" and precise and value.shape[-1] % GROUP == 0
+    return value.device.type == "cpu" and dtype in KERNEL.dtypes and value.shape[-1] % GROUP == 0
 
 
 def forward(parts: tuple[Tensor, Tensor, Tensor], window: Window, scale: float, weights: Tensor) -> Tensor:
@@ -67,9 +51,7 @@ def forward(parts: tuple[Tensor, Tensor, Tensor], window: Window, scale: float, 
     query = parts[0]
     out = torch.empty_like(query, memory_format=torch.contiguous_format)
     sizes = _sizes(query, window, [*parts, out])
-    pointers = _pointers([*parts, out, weights])
-    call = load_kernel(double=query.dtype == torch.float64).forward
-    run_tasks(lambda task: call(task, sizes, scale, pointers), _tasks(query))
+    KERNEL.run("forward", sizes, scale, [*parts, out, weights], tasks=_tasks(query), worth=1)
     return out
 
 
@@ -83,11 +65,9 @@ def backward(
     seen = min(rows, _band(query) + window.tall - 1)
     sums = query.new_empty(_tasks(query), 2, seen, columns + _PADDING, width)
     sizes = _sizes(query, window, [*parts, gradient, to_query, to_key, to_value])
-    kernel = load_kernel(double=query.dtype == torch.float64)
-    given = _pointers([gradient, *parts, weights, to_query, sums])
-    run_tasks(lambda task: kernel.backward(task, sizes, scale, given), _tasks(query))
-    collected = _pointers([sums, to_key, to_value])
-    run_tasks(lambda task: kernel.collect(task, sizes, scale, collected), query.shape[0] * query.shape[3])
+    given, summed = [gradient, *parts, weights, to_query, sums], [sums, to_key, to_value]
+    KERNEL.run("backward", sizes, scale, given, tasks=_tasks(query), worth=1)
+    KERNEL.run("collect", sizes, scale, summed, tasks=query.shape[0] * query.shape[3], worth=1)
     return to_query, to_key, to_value
 
 
@@ -118,11 +98,8 @@ def _tasks(query: Tensor) -> int:
     return int(batch * heads * -(-rows // _band(query)))
 
 
-def _sizes(query: Tensor, window: Window, tensors: list[Tensor]) -> ctypes.Array[ctypes.c_int64]:
+def _sizes(query: Tensor, window: Window, tensors: list[Tensor]) -> list[int]:
+    """As sizes_t of the C file, which has room for the strides of more tensors than `forward` walks."""
     strides = [part.stride(axis) for part in tensors for axis in (0, 2, 3)]
     numbers = [*query.shape, *window, _band(query), *strides]
-    return (ctypes.c_int64 * 29)(*numbers)
-
-
-def _pointers(tensors: list[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(tensors))(*(part.data_ptr() if part.numel() else None for part in tensors))
+    return numbers + [0] * (_SIZES - len(numbers))

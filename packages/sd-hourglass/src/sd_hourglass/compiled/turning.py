@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +9,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sd_core.nn.building import KernelUnavailable, load_library, run_tasks
+from sd_core.nn.tasks import TaskKernel
 from sd_hourglass.cosine import EPSILON
 
-_SOURCE = Path(__file__).with_name("turning.c")
+_KERNEL = TaskKernel(Path(__file__).with_name("turning.c"), "the turn of queries and keys")
 _GROUP = 32
 """Channels of a head come in multiples of it, in halves of a whole vector each."""
 _TOKENS = 1024
 """Of a task; part of the gradients' rounding, so threads do not change it."""
 _WORTH_A_THREAD = 1 << 18
 """Numbers."""
-
-_log = logging.getLogger(__name__)
 
 
 def takes(qkv: Tensor, scale: Tensor) -> bool:
@@ -33,8 +28,8 @@ def takes(qkv: Tensor, scale: Tensor) -> bool:
     """
     if torch.compiler.is_compiling() or type(qkv) is not Tensor or qkv.device.type != "cpu":
         return False
-    precise = qkv.dtype == scale.dtype and qkv.dtype in (torch.float32, torch.float64)
-    return precise and qkv.shape[-1] % _GROUP == 0 and qkv.numel() > 0 and _kernel(qkv.dtype) is not None
+    shaped = qkv.shape[-1] % _GROUP == 0 and qkv.numel() > 0
+    return shaped and qkv.dtype == scale.dtype and _KERNEL.takes(qkv.dtype)
 
 
 def turned(qkv: Tensor, scale: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -81,24 +76,6 @@ def _tasks(qkv: Tensor) -> int:
 
 
 def _run(function: str, qkv: Tensor, tensors: tuple[Tensor, ...]) -> None:
-    library = _kernel(qkv.dtype)
-    assert library is not None, "see takes"
-    call = getattr(library, function)
     batch, rows, columns, _, heads, width = qkv.shape
-    sizes = (ctypes.c_int64 * 5)(batch, rows * columns, heads, width, _TOKENS)
-    pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
-    worth = -(-_WORTH_A_THREAD * _tasks(qkv) // qkv.numel())
-    run_tasks(lambda task: call(task, sizes, EPSILON, pointers), _tasks(qkv), worth_a_thread=worth)
-
-
-@functools.cache
-def _kernel(dtype: torch.dtype) -> ctypes.CDLL | None:
-    try:
-        library = load_library(_SOURCE, ("DOUBLE",) if dtype == torch.float64 else ())
-    except KernelUnavailable as reason:
-        _log.info("cosine attention by PyTorch's operations: %s", reason)
-        return None
-    for function in (library.forward, library.backward):
-        function.argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_double, ctypes.c_void_p]
-        function.restype = ctypes.c_int
-    return library
+    sizes, tasks = (batch, rows * columns, heads, width, _TOKENS), _tasks(qkv)
+    _KERNEL.run(function, sizes, EPSILON, tensors, tasks=tasks, worth=-(-_WORTH_A_THREAD * tasks // qkv.numel()))
