@@ -83,10 +83,10 @@ def test_the_schema_types_the_options_of_the_named_component(toys: Registry) -> 
 
 
 def test_what_we_say_to_install_is_what_our_packages_offer() -> None:
-    for record in discover().plugins:
-        for kind, components in record.components.items():
-            names = {component.name for component in components}
-            assert record.distribution not in NAMES or names == set(NAMES[record.distribution].get(kind, ())), kind
+    offered = {record.distribution: record.components for record in discover().plugins}
+    for distribution, kinds in NAMES.items():
+        found = {kind: {offer.name for offer in offers} for kind, offers in offered[distribution].items() if offers}
+        assert found == {kind: set(names) for kind, names in kinds.items()}
 
 
 def test_every_module_of_options_is_kept_free_of_torch() -> None:

@@ -123,6 +123,7 @@ def test_it_leaves_a_record_a_table_a_plot_and_the_best(runs: dict[str, Path], t
 
 def test_every_setting_sees_the_same_noise(runs: dict[str, Path], tmp_path: Path) -> None:
     swept = sweep(runs["none"], SMALL, out=tmp_path, count=6, registry=registry())
+    assert len(swept.content["settings"]) == 4
     for entry in swept.content["settings"]:
         chosen = [f"inference.{key}={json.dumps(value)}" for key, value in entry["inference"].items()]
         windows = generate(load_run(runs["none"], chosen, registry=registry()), 6)
