@@ -17,6 +17,7 @@ from scipy.io import savemat
 
 from sd_core.cli.sample import main as sample
 from sd_core.config.read import read_run
+from sd_core.plugin import SdError
 from sd_core.registry import discover
 from sd_core.run.train import train
 from sd_core.testing.corpus import CorpusContract
@@ -26,7 +27,7 @@ from sd_data.build.electrodes import CLASSICAL_19
 from sd_data.build.processing import FileProcess
 from sd_data.build.recordings import Signals
 from sd_data.cli import main
-from sd_data.corpora.bids import BidsCorpus, find_recordings, read_bids
+from sd_data.corpora.bids import BidsCorpus, find_recordings, licence_of, read_bids
 from sd_data.corpora.options import BidsOptions
 from sd_data.testing.recordings import WHOLE, eeg, everything, raw_of, windows
 
@@ -123,6 +124,29 @@ def test_five_formats_and_the_labels_of_their_people(source: Path, tmp_path: Pat
     # The cough at 8.5 s is in events.tsv; FIF and EEGLAB recordings find it there, too.
     assert 8.0 not in found.column("start_s")
     assert read_meta(tmp_path / "d")["report"]["rejected"] == {"annotated as bad": 6}
+
+
+@pytest.mark.parametrize(
+    ("said", "arguments", "expected"),
+    [
+        ('{"License": "CC BY 4.0"}', (), "CC BY 4.0"),
+        ('{"License": "CC BY 4.0"}', ("--set", "license=CC0"), "CC0"),
+        ('{"License": null}', (), None),
+    ],
+)
+def test_the_licence_is_that_of_the_folder(
+    source: Path, tmp_path: Path, said: str, arguments: tuple[str, ...], expected: str | None
+) -> None:
+    (source / "dataset_description.json").write_text(said)
+    assert build(source, tmp_path / "d", WHOLE, '--set=tasks=["counting"]', *arguments).exit_code == 0
+    assert read_meta(tmp_path / "d")["about"].get("licence") == expected
+
+
+def test_a_damaged_description_is_refused(tmp_path: Path) -> None:
+    assert licence_of(tmp_path) == ""
+    (tmp_path / "dataset_description.json").write_text("{")
+    with pytest.raises(SdError, match=r"dataset_description\.json' is damaged"):
+        licence_of(tmp_path)
 
 
 def test_samples_and_sidecars_are_those_that_were_written(source: Path) -> None:

@@ -107,6 +107,15 @@ def test_a_table_in_the_labs_own_words(source: Path, tmp_path: Path) -> None:
     }
 
 
+def test_the_licence_stands_in_the_dataset(source: Path, tmp_path: Path) -> None:
+    assert build(source, tmp_path / "d", WHOLE, "--set", "license=CC0").exit_code == 0
+    assert read_meta(tmp_path / "d")["about"] == {
+        "source": "files of the folder 'lab'",
+        "licence": "CC0",
+        "synthetic": False,
+    }
+
+
 def edit(old: str, new: str) -> Callable[[Path], None]:
     def damage(source: Path) -> None:
         table = source / "recordings.csv"

@@ -45,7 +45,8 @@ def build(source: Path, out: Path, *arguments: str) -> Result:
 
 
 def kept(out: Path) -> list[Path]:
-    return sorted(out.with_name(f".{out.name}.building").glob("*.npz"))
+    # pathlib's star takes dots too, and names of halves begin with one.
+    return sorted(out.with_name(f".{out.name}.building").glob("[!.]*.npz"))
 
 
 SLOW = """

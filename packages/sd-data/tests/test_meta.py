@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from sd_core.task import SignalInfo
 from sd_core.testing.windows import CLASSES, MINIATURE, made_up_rows, write_miniature
-from sd_core.windows.opening import read_meta
+from sd_core.windows.opening import META_FILE, read_meta
 from sd_core.windows.writing import write_windows
 from sd_data.cli import main
 from sd_data.testing.recordings import everything, windows
@@ -105,6 +105,15 @@ def test_parts_of_another_geometry_are_refused(change: dict[str, Any], sentence:
     assert refused.stderr.count("\n") == 1
     assert re.search(sentence, refused.stderr)
     assert not (tmp_path / "all").exists()
+
+
+def test_every_licence_of_a_part_holds(tmp_path: Path) -> None:
+    parts = [write_part(tmp_path / name, name) for name in ("a", "b", "c", "d")]
+    for part, licence in zip(parts, ("CC0", "ODC-By 1.0", "CC0", None), strict=True):
+        about = {"licence": licence} if licence else {}
+        (part / META_FILE).write_text(json.dumps({**read_meta(part), "about": about}))
+    assert join(tmp_path / "all", *parts).exit_code == 0
+    assert read_meta(tmp_path / "all")["about"] == {"licence": "CC0; ODC-By 1.0", "synthetic": False}
 
 
 def test_what_would_repeat_or_leak_is_refused(tmp_path: Path) -> None:

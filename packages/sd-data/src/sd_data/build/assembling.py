@@ -99,7 +99,7 @@ def label_classes(plan: Plan) -> tuple[str, ...]:
 
 def _facts(plan: Plan) -> str:
     """What the windows of a recording depend on beside its files: not its labels, nor who else is there."""
-    apart = {"source", "workers", "skip_bad", "split", "split_seed", "label_from", "overlap"}
+    apart = {"source", "workers", "skip_bad", "split", "split_seed", "label_from", "overlap", "license"}
     options = plan.options.model_dump(mode="json", exclude=apart)
     return json.dumps([plan.corpus, plan.channels, options, _software()], sort_keys=True)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from sd_core.plugin import SdError
-from sd_data.build.assembling import Plan, build_corpus
 from sd_data.build.edf import WIDTHS, refuse_damaged
-from sd_data.build.electrodes import CLASSICAL_19, expand
+from sd_data.build.electrodes import CLASSICAL_19
 from sd_data.build.labels import gender, mapped, years
-from sd_data.build.processing import FileProcess
+from sd_data.build.recorded import Recorded
 from sd_data.build.recordings import Recording, Signals, reading, signals_of
 from sd_data.build.tables import Row, read_table, renamed
 from sd_data.corpora.files import companions, corpus_name, folder_of
@@ -41,21 +41,35 @@ class BidsCorpus:
             SdError: the folder is none of BIDS, or a recording cannot be used.
         """
         options = self._options
-        channels = expand(options.channels, CLASSICAL_19)
         recordings, skipped = find_recordings(options)
-        name = corpus_name(options)
-        plan = Plan(
-            corpus=name,
+        recorded = Recorded(
+            corpus=corpus_name(options),
             recordings=recordings,
-            channels=channels,
-            process=FileProcess(channels, options, read_bids, line_from_file=options.line_from_sidecar),
-            options=options,
-            skip_bad=options.skip_bad,
+            channels=CLASSICAL_19,
+            source=f"BIDS folder '{corpus_name(options)}'",
+            licence=options.license or licence_of(folder_of("bids", options.source)),
             skipped=skipped,
-            workers=options.workers,
-            about={"source": f"BIDS folder '{name}'", "synthetic": False},
+            read=read_bids,
+            line_from_file=options.line_from_sidecar,
         )
-        build_corpus(out, plan)
+        recorded.build(options, out)
+
+
+def licence_of(folder: Path) -> str:
+    """What `dataset_description.json` says, empty where it says nothing.
+
+    Raises:
+        SdError: the file is damaged.
+    """
+    path = folder / "dataset_description.json"
+    if not path.is_file():
+        return ""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise SdError(f"'{path}' is damaged ({error}): mend or remove it") from error
+    licence = told.get("License") if isinstance(told, dict) else None
+    return licence.strip() if isinstance(licence, str) else ""
 
 
 def read_bids(recording: Recording) -> Signals:

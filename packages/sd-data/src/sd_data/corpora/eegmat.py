@@ -11,9 +11,7 @@ import re
 from pathlib import Path
 
 from sd_core.plugin import SdError
-from sd_data.build.assembling import Plan, build_corpus
-from sd_data.build.electrodes import expand
-from sd_data.build.processing import FileProcess
+from sd_data.build.recorded import Recorded
 from sd_data.build.recordings import Recording
 from sd_data.options import EegmatOptions
 
@@ -45,23 +43,14 @@ class EegmatCorpus:
         Raises:
             SdError: no recordings are found, or one of them cannot be used.
         """
-        options = self._options
-        channels = expand(options.channels, CHANNELS)
-        plan = Plan(
+        recorded = Recorded(
             corpus="eegmat",
-            recordings=find_recordings(options.source),
-            channels=channels,
-            process=FileProcess(channels, options),
-            options=options,
-            skip_bad=options.skip_bad,
-            workers=options.workers,
-            about={
-                "source": "PhysioNet eegmat 1.0.0, doi:10.13026/C2JQ1P",
-                "licence": "ODC-By 1.0",
-                "synthetic": False,
-            },
+            recordings=find_recordings(self._options.source),
+            channels=CHANNELS,
+            source="PhysioNet eegmat 1.0.0, doi:10.13026/C2JQ1P",
+            licence="ODC-By 1.0",
         )
-        build_corpus(out, plan)
+        recorded.build(self._options, out)
 
 
 def find_recordings(source: str) -> list[Recording]:

@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sd_core.plugin import SdError
-from sd_data.build.assembling import Plan, build_corpus
-from sd_data.build.electrodes import CLASSICAL_19, expand
+from sd_data.build.electrodes import CLASSICAL_19
 from sd_data.build.labels import UNKNOWN, gender, mapped, said, years
-from sd_data.build.processing import FileProcess
+from sd_data.build.recorded import Recorded
 from sd_data.build.recordings import Recording
 from sd_data.build.tables import Row, read_table, renamed
 from sd_data.corpora.options import TABLE_COLUMNS, FilesOptions, LabelledOptions
@@ -38,20 +37,16 @@ class FilesCorpus:
             SdError: table and folder do not fit together, or a recording cannot be used.
         """
         options = self._options
-        channels = expand(options.channels, CLASSICAL_19)
         recordings, skipped = find_recordings(options)
-        plan = Plan(
+        recorded = Recorded(
             corpus=corpus_name(options),
             recordings=recordings,
-            channels=channels,
-            process=FileProcess(channels, options),
-            options=options,
-            skip_bad=options.skip_bad,
+            channels=CLASSICAL_19,
+            source=f"files of the folder '{corpus_name(options)}'",
+            licence=options.license,
             skipped=skipped,
-            workers=options.workers,
-            about={"source": f"files of the folder '{corpus_name(options)}'", "synthetic": False},
         )
-        build_corpus(out, plan)
+        recorded.build(options, out)
 
 
 def corpus_name(options: LabelledOptions) -> str:

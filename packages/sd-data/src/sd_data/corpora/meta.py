@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class MetaCorpus:
         }
         meta = {
             "corpus": "meta",
-            "about": {"synthetic": any(_about(name).get("synthetic", False) for name in parts)},
+            "about": _joint_about([_about(name) for name in parts]),
             "parts": [_part_meta(name, part) for name, part in parts.items()],
             "subjects": {split: _people(parts, split) for split in splits},
             "options": self._options.model_dump(mode="json"),
@@ -171,6 +171,13 @@ def _classes(parts: Mapping[str, Part], column: str) -> tuple[str, ...]:
 def _about(name: str) -> Mapping[str, Any]:
     about: Mapping[str, Any] = read_meta(Path(name).expanduser()).get("about", {})
     return about
+
+
+def _joint_about(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Every licence that holds for some of the windows, and whether some were generated."""
+    licences = "; ".join(dict.fromkeys(about["licence"] for about in parts if about.get("licence")))
+    synthetic = any(about.get("synthetic", False) for about in parts)
+    return {**({"licence": licences} if licences else {}), "synthetic": synthetic}
 
 
 def _people(parts: Mapping[str, Part], split: str) -> list[str]:

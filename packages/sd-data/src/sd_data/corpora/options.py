@@ -19,6 +19,8 @@ class LabelledOptions(RecordingOptions):
 
     corpus: str = ""
     """Name of the corpus in the dataset; empty takes the folder's."""
+    license: str = ""
+    """Under which the recordings are given out, such as "CC0"; empty takes what a BIDS folder says of itself."""
     columns: Map = Field(default_factory=dict)
     """Our name of a column -> the table's, where they differ, such as {gender="Sex"}."""
     values: dict[str, Map] = Field(default_factory=dict)

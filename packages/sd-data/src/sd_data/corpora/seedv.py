@@ -11,9 +11,8 @@ import re
 from pathlib import Path
 
 from sd_core.plugin import SdError
-from sd_data.build.assembling import Plan, build_corpus
-from sd_data.build.electrodes import CLASSICAL_19, expand
-from sd_data.build.processing import FileProcess
+from sd_data.build.electrodes import CLASSICAL_19
+from sd_data.build.recorded import Recorded
 from sd_data.build.recordings import Recording
 from sd_data.corpora.files import folder_of
 from sd_data.corpora.options import SeedvOptions
@@ -62,19 +61,13 @@ class SeedvCorpus:
         Raises:
             SdError: no recordings are found, or one of them cannot be used.
         """
-        options = self._options
-        channels = expand(options.channels, CHANNELS)
-        plan = Plan(
+        recorded = Recorded(
             corpus="seed-v",
-            recordings=find_recordings(options.source),
-            channels=channels,
-            process=FileProcess(channels, options),
-            options=options,
-            skip_bad=options.skip_bad,
-            workers=options.workers,
-            about={"source": "SEED-V, doi:10.1109/TCDS.2021.3071170", "synthetic": False},
+            recordings=find_recordings(self._options.source),
+            channels=CHANNELS,
+            source="SEED-V, doi:10.1109/TCDS.2021.3071170",
         )
-        build_corpus(out, plan)
+        recorded.build(self._options, out)
 
 
 def find_recordings(source: str) -> list[Recording]:
