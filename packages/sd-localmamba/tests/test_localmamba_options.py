@@ -134,7 +134,11 @@ def test_larger_options_make_a_larger_network(larger: dict[str, Any]) -> None:
 
 
 def test_the_feed_forward_can_be_left_out() -> None:
-    assert not [name for name, _ in build(mlp_ratio=0).named_parameters() if "feedforward" in name or "fed" in name]
+    def fed(**options: Any) -> list[str]:
+        return [name for name, _ in build(**options).named_parameters() if "feedforward" in name or "fed" in name]
+
+    assert fed()
+    assert not fed(mlp_ratio=0)
 
 
 def test_the_rank_follows_the_width_unless_given() -> None:
