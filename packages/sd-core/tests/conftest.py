@@ -1,4 +1,4 @@
-"""Toy components for reading configs, and strangers' plugins that are installed for one test."""
+"""Toy components for reading configs, strangers' plugins that are installed for one test, and kernels forgotten."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from pydantic import Field, model_validator
 
 from sd_core.discovery import PluginRecord
+from sd_core.nn.tasks import forget_kernels
 from sd_core.plugin import Component, ObjectiveOptions, Options, SamplerOptions
 from sd_core.registry import Registry
 
@@ -170,3 +171,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     for name in set(sys.modules) - before:
         if str(site) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
+
+
+@pytest.fixture
+def fresh_kernels() -> Iterator[None]:
+    """Kernels are remembered for the life of a process; tests that change the compiler start and end without."""
+    forget_kernels()
+    yield
+    forget_kernels()

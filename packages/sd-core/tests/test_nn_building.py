@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,7 @@ from sd_core.testing.kernels import needs_compiler
 DOUBLED = "int twice(int x) { return FACTOR * x; }\n"
 
 
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    """Libraries are remembered for the life of a process; tests start and end without."""
-    load_library.cache_clear()
-    yield
-    load_library.cache_clear()
+pytestmark = pytest.mark.usefixtures("fresh_kernels")
 
 
 @pytest.fixture

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sd_core.nn import gating
-from sd_core.nn.building import KernelUnavailable, find_compiler
-from sd_core.nn.tasks import forget_kernels
+from sd_core.testing.kernels import needs_compiler
 
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    """Kernels are remembered for the life of a process; tests start and end without."""
-    forget_kernels()
-    yield
-    forget_kernels()
-
-
-@pytest.fixture
-def _compiler() -> None:
-    try:
-        find_compiler()
-    except KernelUnavailable as reason:
-        pytest.skip(str(reason))
+pytestmark = pytest.mark.usefixtures("fresh_kernels")
 
 
 def inputs(width: int = 48, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -53,7 +36,7 @@ def exact(told: Tensor, both: Tensor) -> list[Tensor]:
     return [product.detach(), *torch.autograd.grad(product, both, told.double()), product.detach()]
 
 
-@pytest.mark.usefixtures("_compiler")
+@needs_compiler
 def test_it_is_its_definition_and_so_are_its_gradients() -> None:
     parts = inputs()
     assert gating.KERNEL.takes(torch.float32)
@@ -71,7 +54,7 @@ def test_other_widths_dtypes_and_machines_have_pytorch(width: int, monkeypatch: 
             assert (ours - expected).abs().max() < bound * expected.abs().max()
 
 
-@pytest.mark.usefixtures("_compiler")
+@needs_compiler
 def test_what_is_no_number_stays_none() -> None:
     told, both = inputs()
     both[3, 48 + 5], both[7, 1] = torch.nan, torch.inf
@@ -82,7 +65,7 @@ def test_what_is_no_number_stays_none() -> None:
     assert forward.isfinite().sum() == forward.numel() - 2
 
 
-@pytest.mark.usefixtures("_compiler")
+@needs_compiler
 def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = answers(*inputs())
     monkeypatch.setattr(torch, "get_num_threads", lambda: 5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,25 +10,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sd_core.nn import rms
-from sd_core.nn.building import KernelUnavailable, find_compiler
 from sd_core.nn.norms import EPSILON, AdaRMSNorm, rms_norm
-from sd_core.nn.tasks import forget_kernels
+from sd_core.testing.kernels import needs_compiler
 
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    """Kernels are remembered for the life of a process; tests start and end without."""
-    forget_kernels()
-    yield
-    forget_kernels()
-
-
-@pytest.fixture
-def _compiler() -> None:
-    try:
-        find_compiler()
-    except KernelUnavailable as reason:
-        pytest.skip(str(reason))
+pytestmark = pytest.mark.usefixtures("fresh_kernels")
 
 
 def plain(x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
@@ -49,7 +33,7 @@ def answers(way: object, parts: tuple[Tensor, Tensor]) -> list[Tensor]:
     return [out, *torch.autograd.grad((out * weights).sum(), parts)]
 
 
-@pytest.mark.usefixtures("_compiler")
+@needs_compiler
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 def test_it_is_its_definition_and_so_are_its_gradients(dtype: torch.dtype, bound: float) -> None:
     assert rms.takes(*inputs(dtype))
@@ -58,7 +42,7 @@ def test_it_is_its_definition_and_so_are_its_gradients(dtype: torch.dtype, bound
         assert (ours - exact).abs().max() < bound * exact.abs().max()
 
 
-@pytest.mark.usefixtures("_compiler")
+@needs_compiler
 def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = answers(rms.scaled_rms_norm, inputs())
     monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
@@ -66,7 +50,7 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(map(torch.equal, answers(rms.scaled_rms_norm, inputs()), alone))
 
 
-@pytest.mark.usefixtures("_compiler")
+@needs_compiler
 def test_what_it_does_not_take_goes_another_way() -> None:
     x, gain = inputs()
     assert rms.takes(x, gain)
