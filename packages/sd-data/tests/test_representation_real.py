@@ -18,7 +18,7 @@ from sd_data.representations.iq import DbIq
 from sd_data.representations.options import SpectrogramOptions, TimeseriesOptions
 from sd_data.representations.polar import PHASE, DbPolar
 from sd_data.representations.spectrogram import Spectrogram
-from sd_data.representations.timeseries import CLIP, TimeSeries
+from sd_data.representations.timeseries import TimeSeries
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_timeseries_is_exact_outside_the_clip(
     kept, clipped = 0, 0.0
     for batch in chunks(source):
         x = representation.encode(batch)
-        whole = (x.abs() < CLIP).flatten(1).all(1)
+        whole = (x.abs() < representation.options.clip).flatten(1).all(1)
         kept += int(whole.sum())
         clipped += float(representation.clipped_share) * len(batch) / len(signal)
         error = (representation.decode(x) - batch)[whole].double().flatten(1).norm(dim=1)

@@ -15,7 +15,7 @@ from sd_core.testing.representation import relative_error
 from sd_core.testing.signals import MemoryWindows, eeg_like
 from sd_data.representations.options import TimeseriesOptions
 from sd_data.representations.preemphasis import deemphasise, emphasise
-from sd_data.representations.timeseries import CLIP, FLOOR, TimeSeries
+from sd_data.representations.timeseries import FLOOR, TimeSeries
 
 INFO = SignalInfo(channel_names=("Fz", "Cz", "Pz", "O1", "O2"), n_samples=512, sfreq=125.0)
 
@@ -103,7 +103,7 @@ def test_spectral_whitening_is_undone(n_samples: int) -> None:
     representation = fitted(windows, spectral_whitening=True)
     signal = torch.from_numpy(windows.array)
     x = representation.encode(signal)
-    assert float(x.abs().max()) < CLIP
+    assert float(x.abs().max()) < representation.options.clip
     assert float(relative_error(representation.decode(x), signal).max()) < TimeSeries.tolerance
 
 
@@ -137,24 +137,34 @@ def test_whitening_inverts_an_average_reference() -> None:
     representation = fitted(windows, spatial_whitening=True, pre_emphasis=0.9)
     signal = torch.from_numpy(windows.array)
     x = representation.encode(signal)
-    assert float(x.abs().max()) < CLIP
+    assert float(x.abs().max()) < representation.options.clip
     assert float(torch.linalg.cond(representation.whitener)) == pytest.approx(FLOOR**-0.5)
     assert float(relative_error(representation.decode(x), signal).max()) < TimeSeries.tolerance
 
 
-def test_clipped_samples_are_counted_and_nothing_else_changes() -> None:
+@pytest.mark.parametrize("clip", [None, 5.0])
+def test_clipped_samples_are_counted_and_nothing_else_changes(clip: float | None) -> None:
     windows = eeg_like(16, INFO)
-    representation = fitted(windows)
+    representation = fitted(windows) if clip is None else fitted(windows, clip=clip)
     signal = torch.from_numpy(windows.array).clone()
     representation.encode(signal)
     assert float(representation.clipped_share) == 0
     signal[0, 0, 100:110] = 1000.0
     x = representation.encode(signal)
     assert float(representation.clipped_share) == pytest.approx(10 / signal.numel())
-    assert float(x.max()) == CLIP
+    assert float(x.max()) == (clip or 8.0)
     decoded = representation.decode(x)
     torch.testing.assert_close(decoded[0, 0, 110:], signal[0, 0, 110:])
     assert float(decoded[0, 0, 100:110].max()) < 1000
+
+
+def test_an_infinite_clip_loses_nothing() -> None:
+    windows = eeg_like(16, INFO)
+    representation = fitted(windows, clip=float("inf"))
+    signal = 100 * torch.from_numpy(windows.array)
+    decoded = representation.decode(representation.encode(signal))
+    assert float(representation.clipped_share) == 0
+    assert float(relative_error(decoded, signal).max()) < TimeSeries.tolerance
 
 
 def test_the_mean_of_a_window_is_kept() -> None:

@@ -19,6 +19,9 @@ class TimeseriesOptions(Options):
     spectral_whitening: bool = False
     """The same at every frequency: spectrum and cross-spectrum of the train split become those of white noise, so that
     a network learns only what windows have beyond them. Takes the place of both others."""
+    clip: Annotated[float, Field(gt=0)] = 8.0
+    """Standard deviations beyond which a sample is clipped: electrode pops, which a network should not chase. inf
+    clips nothing."""
 
     @model_validator(mode="after")
     def _whiten_once(self) -> Self:

@@ -12,8 +12,6 @@ from sd_data.representations.pictures import draw_traces
 from sd_data.representations.preemphasis import deemphasise, emphasise
 from sd_data.representations.whitening import cross_spectrum, roots, turn
 
-CLIP = 8.0
-"""Standard deviations beyond which a sample is clipped: electrode pops, which a network should not chase."""
 FLOOR = 1e-3
 """Smallest eigenvalue that whitening divides by, as a share of the largest.
 
@@ -26,7 +24,7 @@ class TimeSeries(Fitted):
 
     Not over the window: that would erase amplitude, alpha power and age. Order: mean of the train split
     away, pre-emphasis, standard deviation, whitening (symmetric, so that a row remains "its" electrode),
-    clip at 8. The mean of the window stays.
+    clip. The mean of the window stays.
 
     Shape (1, channels, samples). decode(encode(x)) differs from x by at most `tolerance` (relative
     to the window's rms) in windows where nothing was clipped.
@@ -101,8 +99,9 @@ class TimeSeries(Fitted):
             y = (self.whitener @ y.double()).float()
         if self.options.spectral_whitening:
             y = turn(y, self._unroot())
-        self.clipped_share = (y.detach().abs() > CLIP).float().mean()
-        return y.clamp(-CLIP, CLIP).unsqueeze(1)
+        most = self.options.clip
+        self.clipped_share = (y.detach().abs() > most).float().mean()
+        return y.clamp(-most, most).unsqueeze(1)
 
     def decode(self, x: Tensor) -> Tensor:
         """(B, 1, channels, samples) -> (B, channels, samples) microvolts."""
