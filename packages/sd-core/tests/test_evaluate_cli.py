@@ -119,6 +119,8 @@ def test_the_command_prints_verdict_and_files(run_dir: Path, tmp_path: Path, mon
     assert "Spread (uV)" in result.output
     assert "absent is left out" in result.output
     assert str(tmp_path / "metrics.json") in result.output
+    told = [line.partition(",")[0] for line in result.stderr.splitlines() if ", after " in line]
+    assert told == ["drawing windows 4/4", "judging 1/1: spread"]
 
 
 @pytest.mark.parametrize("flag", ["--real-split", "--train-split"])

@@ -6,7 +6,7 @@ import pytest
 
 from sd_core.config.sections import Training
 from sd_core.run.clock import Clock, in_words
-from sd_core.run.console import Bar
+from sd_core.run.console import Bar, Lines
 from sd_core.run.train import Calendar
 
 
@@ -60,4 +60,21 @@ def test_a_line_says_the_time_left(capsys: pytest.CaptureFixture[str], monkeypat
     assert capsys.readouterr().err.splitlines() == [
         "step 20/40  loss 0.5000  eta 90 s",
         "step 20/40  error 2.00 x floor",
+    ]
+
+
+def test_lines_come_by_name_and_else_seldom(capsys: pytest.CaptureFixture[str]) -> None:
+    hand = Hand()
+    judging, drawing = (Lines(what, total, now=hand) for what, total in (("judging", 2), ("drawing", 8)))
+    for metric in ("mmd", "c2st"):
+        judging(1, metric)
+        hand.seconds += 4
+    for _ in range(4):
+        hand.seconds += 4
+        drawing(2)
+    assert capsys.readouterr().err.splitlines() == [
+        "judging 1/2: mmd, after 0 s",
+        "judging 2/2: c2st, after 4 s",
+        "drawing 2/8, after 12 s",
+        "drawing 8/8, after 24 s",
     ]

@@ -91,7 +91,7 @@ def judge_samples(
 
     # The judgement.
     with counting("judging", len(metrics)) as tick:
-        result = judge(*windows, metrics, seed=seed, progress=lambda _: tick(1))
+        result = judge(*windows, metrics, seed=seed, progress=lambda name: tick(1, name))
     against = {"data": train_set.about or None, "real": str(real), "reference_split": _split_of(real, splits[0])}
     result |= {"card": _card(made, windows, seed, against), "notes": [*_said(real, train, splits), *notes]}
     return write_results(folder, result, report, windows, title=generated.resolve().name, curves={})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from sd_core.config import sections
 from sd_core.protocols import Report
@@ -20,18 +20,26 @@ MOST_REAL = 2048
 MOST_TRAIN = 8192
 """Training windows at most (1.3 GB of 20 x 2048); what is left out cannot be recognised as a copy."""
 
-Counting = Callable[[str, int], AbstractContextManager[Callable[[int], Any]]]
-"""(what, how many) -> a context that yields a function to call with how many more are done."""
+
+class Counted(Protocol):
+    """Told how many more are done, and what the newest of them is."""
+
+    def __call__(self, more: int, about: str = "", /) -> None:
+        """So many more, or the one of this name."""
+
+
+Counting = Callable[[str, int], AbstractContextManager[Counted]]
+"""(what, how many) -> a context for counting them."""
 
 Three = tuple[Windows, Windows, Windows]
 """Held-out, generated, training."""
 
 
 @contextmanager
-def silent(what: str, total: int) -> Iterator[Callable[[int], Any]]:
+def silent(what: str, total: int) -> Iterator[Counted]:
     """Counts nothing."""
     del what, total
-    yield lambda _: None
+    yield lambda *_: None
 
 
 @dataclass(frozen=True)

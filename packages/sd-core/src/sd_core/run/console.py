@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from sd_core.run.clock import Clock, in_words
+
+if TYPE_CHECKING:
+    from sd_core.judging.results import Counted
 
 
 class Bar:
@@ -88,9 +94,46 @@ def describe(values: Mapping[str, float]) -> str:
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar for a known number of things; yields a function that is told how many more are done."""
+def counting(what: str, total: int) -> Iterator[Counted]:
+    """A bar for a known number of things, now and then a line where there is no terminal.
+
+    Yields a function that is told how many more are done, and what the newest of them is.
+    """
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
+    if not console.is_terminal:
+        yield Lines(what, total)
+        return
+    with Progress(console=console) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda more: progress.update(task, advance=more)
+
+        def count(more: int, about: str = "") -> None:
+            progress.update(task, advance=more, description=f"{what}: {about}" if about else what)
+
+        yield count
+
+
+_EVERY = 10.0
+"""Seconds between lines."""
+
+
+@dataclass
+class Lines:
+    """Counts on stderr: a line for each thing that has a name, else one in ten seconds and one at the end."""
+
+    what: str
+    total: int
+    now: Callable[[], float] = time.monotonic
+    _done: int = 0
+
+    def __post_init__(self) -> None:
+        self._begun = self._said = self.now()
+
+    def __call__(self, more: int, about: str = "") -> None:
+        """So many more are done, or begun where they have a name."""
+        self._done += more
+        now = self.now()
+        if about or self._done >= self.total or now - self._said >= _EVERY:
+            name = f": {about}" if about else ""
+            line = f"{self.what} {self._done}/{self.total}{name}, after {in_words(now - self._begun)}"
+            print(line, file=sys.stderr, flush=True)
+            self._said = now

@@ -104,7 +104,7 @@ def _judged(loaded: LoadedRun, metrics: Mapping[str, Metric], windows: Three, co
             metrics,
             seed=loaded.run.config.inference.seed,
             joint=joint,
-            progress=lambda _: tick(1),
+            progress=lambda name: tick(1, name),
         )
 
 
