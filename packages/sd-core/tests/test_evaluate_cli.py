@@ -105,6 +105,15 @@ def test_what_cannot_be_judged_is_refused_before_the_sampling(
         evaluate(run_dir, out=tmp_path / "file", registry=judging_registry())
 
 
+def test_another_reference_of_the_data_is_said(run_dir: Path, tmp_path: Path) -> None:
+    other = write_miniature(tmp_path / "other", replace(TOY_SIGNAL, reference="original"))
+    judged = evaluate(run_dir, out=tmp_path, overrides=(f"dataset.name={other}",), registry=judging_registry())
+    assert (
+        "the model is referenced to 'average', split 'test' to 'original': scores see that difference"
+        in (judged.evaluation["notes"])
+    )
+
+
 def test_the_same_run_gives_the_same_file(run_dir: Path, tmp_path: Path) -> None:
     first, second = (
         evaluate(run_dir, out=tmp_path / name, registry=judging_registry()).files[0].read_bytes() for name in "ab"

@@ -17,7 +17,7 @@ from sd_core.plugin import NoOptions, SignalInfo, Windows
 from sd_core.registry import discover
 from sd_core.testing.metric import toy_windows
 from sd_data.build.electrodes import CLASSICAL_19
-from sd_data.report import figures, spectra
+from sd_data.report import figures, html, spectra
 from sd_data.report.blind import blind, shuffled
 from sd_data.report.card import card, people
 from sd_data.report.html import HtmlReport
@@ -315,6 +315,42 @@ def test_the_card_tells_data_labels_sampling_and_use() -> None:
     assert "synthetic" in text
     assert "sunny" in text[text.index("More") :]
     assert people(windows["train"])["ages"] == "20 to 20 years"
+
+
+def test_the_card_names_data_not_places() -> None:
+    result = evaluation_of(windows_of())
+    for told, shown in (("/home/jane/eegmat", "eegmat"), ("data/eegmat", "data/eegmat"), ("org/eeg", "org/eeg")):
+        result["card"]["trained_on"] = told
+        assert f"<th scope=row>Trained on</th><td>{shown}</td>" in card(result, windows_of())
+
+
+def test_the_head_counts_people() -> None:
+    windows = windows_of()
+    windows["real"] = replace(windows["real"], columns={"subject": ["a"] * 11 + ["b"]})
+    windows["train"] = replace(windows["train"], columns={"subject": ["c"] * 12})
+    text = html._lead(evaluation_of(windows), windows)
+    assert text.startswith(
+        "12 generated windows beside 12 held-out real ones of 2 people and 12 training ones of 1 person"
+    )
+    assert text.endswith("at 125 Hz, average reference.")
+
+
+def test_mixed_references_are_said_aloud() -> None:
+    windows = windows_of()
+    assert "warning" not in html._verdict(evaluation_of(windows), windows)
+    for reference, said in (("original", True), ("unknown", False)):
+        other = replace(windows["generated"], info=replace(windows["generated"].info, reference=reference))
+        text = html._verdict(evaluation_of(windows), {**windows, "generated": other})
+        assert ("generated windows to original, held-out windows to average" in text) == said
+        assert ('<p class="warning">' in text) == said
+
+
+@pytest.mark.parametrize(("unit", "said"), [("uV", "traces 40 µV apart"), ("", "traces 40 apart")])
+def test_waveforms_say_their_scale(unit: str, said: str) -> None:
+    windows = eeg(("Fz", "Cz"))
+    windows = replace(windows, info=replace(windows.info, unit=unit))
+    (axes,) = figures.waveforms(windows, 0, "A", "black", 40.0).axes
+    assert axes.get_xlabel() == f"seconds; {said}"
 
 
 def test_the_card_warns_of_copies_and_of_synthesised_waves() -> None:

@@ -36,7 +36,11 @@ def refuse_other_kind(samples: Samples, real: Samples) -> list[str]:
             f"{samples.named} has windows of {ours.n_samples} samples, {real.named} of {theirs.n_samples}: "
             "cut them alike"
         )
-    return [*_about_unit(samples), *_about_order(samples, real), *_about_reference(samples, real)]
+    return [
+        *_about_unit(samples),
+        *_about_order(samples, real),
+        *about_references(samples.named, samples.info, real.named, real.info),
+    ]
 
 
 def refuse_other_scale(samples: Samples, windows: Windows, real: Windows) -> None:
@@ -93,8 +97,8 @@ def _about_order(samples: Samples, real: Samples) -> list[str]:
     return [f"the electrodes of {samples.named} were put into the order of {real.named}"]
 
 
-def _about_reference(samples: Samples, real: Samples) -> list[str]:
-    ours, theirs = samples.info.reference, real.info.reference
-    if ours == theirs or "unknown" in (ours, theirs):
+def about_references(one: str, ours: SignalInfo, other: str, theirs: SignalInfo) -> list[str]:
+    """A sentence where two sets of these names are not referenced alike; nothing where one does not say it."""
+    if ours.reference == theirs.reference or "unknown" in (ours.reference, theirs.reference):
         return []
-    return [f"{samples.named} is referenced to {ours!r}, {real.named} to {theirs!r}: scores see that difference"]
+    return [f"{one} is referenced to {ours.reference!r}, {other} to {theirs.reference!r}: scores see that difference"]

@@ -34,7 +34,7 @@ def blind(windows: Mapping[str, Windows]) -> str:
     half = len(order) // 2
     note = (
         f"{_number(half)} of these windows are held-out recordings, {_number(half).lower()} are generated. Which? "
-        f"Whoever guesses has half of them right. The first seconds of each; traces are {gap:g} µV apart."
+        "Whoever guesses has half of them right. The first seconds of each."
     )
     return section("Which are real?", note, grid(drawn) + _solution(windows, order))
 

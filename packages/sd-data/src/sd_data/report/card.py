@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sd_core.plugin import Windows
@@ -32,6 +33,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """Heading -> keys of the card; what is not named here stands below "More"."""
 _SAID_ELSEWHERE = frozenset({"synthetic", "generator", "subjects", "batch_size", "count"})
+_PLACES = frozenset({"trained_on", "real", "generated"})
 _LABELS = ("state", "label", "gender", "health")
 _MOST_VALUES = 6
 
@@ -53,7 +55,9 @@ def card(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
     """The section. Facts that are not known are left out; those that the windows themselves tell are always there."""
     facts: Mapping[str, Any] = evaluation.get("card") or {}
     told = {"Training data": windows["train"], "Sampling": windows["generated"], "Judged against": windows["real"]}
-    groups = {heading: {key: facts[key] for key in keys if key in facts} for heading, keys in GROUPS.items()}
+    groups = {
+        heading: {key: _named(key, facts[key]) for key in keys if key in facts} for heading, keys in GROUPS.items()
+    }
     if facts.get("cfg_scale") == 1:  # whatever else is said of guidance then does nothing
         unguided = {key: value for key, value in groups["Sampling"].items() if key not in _GUIDANCE}
         groups["Sampling"] = unguided | {"guidance": None}
@@ -64,6 +68,11 @@ def card(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
     groups["More"] = {key: value for key, value in facts.items() if key not in known}
     tables = "".join(f"<h3>{heading}</h3>{card_table(rows)}" for heading, rows in groups.items() if rows)
     return section("Model card", "", _use(evaluation, facts) + f'<div class="facts">{tables}</div>')
+
+
+def _named(key: str, value: Any) -> Any:
+    """Data by their name: where they lie on this machine means nothing to who reads the page."""
+    return Path(value).name if key in _PLACES and isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def people(windows: Windows) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.signal import spectrogram
 
-from sd_core.plugin import Windows
+from sd_core.plugin import SignalInfo, Windows
 from sd_data.metrics.bands import posterior
 from sd_data.metrics.features import features
 from sd_data.report.svg import INK, figure
@@ -32,7 +32,7 @@ def waveforms(
         row: Which one.
         title: Above it.
         colour: Of the traces.
-        spacing: Distance of traces in microvolts.
+        spacing: Distance of traces, in the unit of the windows.
         start: Sample to begin at.
         most: Electrodes at most, evenly spread over those there.
     """
@@ -48,15 +48,23 @@ def waveforms(
     names = [info.channel_names[channel] for channel in channels]
     axes.set_yticks([-place * spacing for place in range(len(channels))], names, parse_math=False)
     axes.set_title(title, parse_math=False)
-    axes.set(xlabel="seconds", ylim=(-(len(channels) - 0.2) * spacing, 0.8 * spacing))
+    axes.set(
+        xlabel=f"seconds; traces {spacing:g}{in_print(info)} apart",
+        ylim=(-(len(channels) - 0.2) * spacing, 0.8 * spacing),
+    )
     axes.tick_params(axis="y", length=0, labelsize=8)
     axes.spines["left"].set_visible(False)
     axes.margins(x=0)
     return drawn
 
 
+def in_print(info: SignalInfo) -> str:
+    """The unit behind a number, with its Greek letter; empty where it is not known."""
+    return f" {info.unit.replace('uV', 'µV')}" if info.unit else ""
+
+
 def spacing(real: Windows) -> float:
-    """Distance between traces in microvolts: four times the typical deviation, rounded to 5."""
+    """Distance between traces: four times the typical deviation, rounded to 5."""
     return max(5.0, 5 * round(4 * float(np.median(features(real).deviation)) / 5))
 
 

@@ -14,7 +14,7 @@ from sd_data.metrics.bands import posterior
 from sd_data.report import figures
 from sd_data.report.blind import blind
 from sd_data.report.card import card
-from sd_data.report.layout import grid, section
+from sd_data.report.layout import grid, listed, section
 from sd_data.report.matrices import matrices
 from sd_data.report.memorised import memorised
 from sd_data.report.spectra import spectra
@@ -23,6 +23,8 @@ from sd_data.report.tables import scores_table
 from sd_data.report.topography import topographies
 
 NAME = "report.html"
+_UNKNOWN = "unknown"
+"""A reference that nobody says."""
 
 HOW_TO_READ = """Smaller is better unless an ideal is given. <b>Floor</b>: the same score between real
 training windows and the held-out ones, at the same number of windows; nobody can be expected to do better.
@@ -75,25 +77,43 @@ def page(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
     return Template((source / "page.html").read_text("utf-8")).substitute(
         title=escape(str(evaluation.get("title", "Generated EEG"))),
         css=(source / "page.css").read_text("utf-8"),
-        lead=_lead(evaluation, windows["real"]),
-        verdict=_verdict(evaluation),
+        lead=_lead(evaluation, windows),
+        verdict=_verdict(evaluation, windows),
         sections="\n".join(section for section in sections if section),
     )
 
 
-def _lead(evaluation: Mapping[str, Any], real: Windows) -> str:
-    counts, info = evaluation["counts"], real.info
+def _lead(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
+    counts, info = evaluation["counts"], windows["real"].info
+    whose = {role: _whose(windows[role]) for role in ("real", "train")}
+    reference = "" if info.reference == _UNKNOWN else f", {info.reference} reference"
     return escape(
-        f"{counts['compared']} generated windows beside {counts['real']} held-out real ones and {counts['train']} "
-        f"training ones; {info.n_channels} channels, {info.n_samples / info.sfreq:.3g} s at {info.sfreq:g} Hz."
+        f"{counts['compared']} generated windows beside {counts['real']} held-out real ones{whose['real']} and "
+        f"{counts['train']} training ones{whose['train']}; {info.n_channels} channels, "
+        f"{info.n_samples / info.sfreq:.3g} s at {info.sfreq:g} Hz{reference}."
     )
 
 
-def _verdict(evaluation: Mapping[str, Any]) -> str:
-    """The sentences, then what was left out or thinned."""
+def _whose(windows: Windows) -> str:
+    count = len(windows.people)
+    return f" of {count} {'person' if count == 1 else 'people'}" if count else ""
+
+
+def _verdict(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
+    """The sentences, what may have decided them, then what was left out or thinned."""
     sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in evaluation["verdict"])
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in evaluation.get("notes", ()))
-    return f"<ul>{sentences}</ul>{notes}"
+    return f"<ul>{sentences}</ul>{_mixed_references(windows)}{notes}"
+
+
+def _mixed_references(windows: Mapping[str, Windows]) -> str:
+    """Against what each set is recorded, where that is not the same: it changes every spectrum and covariance."""
+    titles = {"generated": "generated", "real": "held-out", "train": "training"}
+    known = {title: windows[role].info.reference for role, title in titles.items()}
+    if len(set(known.values()) - {_UNKNOWN}) < 2:
+        return ""
+    told = listed([f"{title} windows to {reference}" for title, reference in known.items()])
+    return f'<p class="warning">The sets are not referenced alike, and scores see that: {escape(told)}.</p>'
 
 
 def _scores(evaluation: Mapping[str, Any]) -> str:
