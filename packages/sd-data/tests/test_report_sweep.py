@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
 from sd_core.plugin import NoOptions
 from sd_data.report.sweep import MOST, SweepPlot, draw
@@ -56,3 +58,26 @@ def test_the_best_stands_on_top_and_dots_are_where_the_numbers_are() -> None:
 
 def test_a_large_sweep_stays_readable() -> None:
     assert len(draw(sweep(MOST + 30)).axes[0].get_yticks()) == MOST
+
+
+@pytest.mark.parametrize(("worst", "least"), [(1.0, 1), (1.3, 3), (2.9, 3), (12.0, 4), (90.0, 5), (4000.0, 4)])
+def test_the_axis_has_numbers_that_do_not_overlap(worst: float, least: int) -> None:
+    content = sweep(2)
+    content["settings"][0]["ratios"]["lsd"] = content["settings"][0]["excess"] = worst
+    content["settings"][1]["ratios"]["lsd"] = content["settings"][1]["excess"] = 1.0
+    drawn = draw(content)
+    drawn.draw_without_rendering()
+    axes = drawn.axes[0]
+    low, high = axes.get_xlim()
+    boxes = [
+        label.get_window_extent()
+        for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        if low <= place <= high
+    ]
+    assert len(boxes) >= least
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_every_mean_is_a_number_beside_its_row() -> None:
+    axes = draw(sweep(3)).axes[0]
+    assert {text.get_text(): text.get_position()[1] for text in axes.texts} == {"1.00": 0, "2.00": 1, "3.00": 2}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
 from sd_core.plugin import NoOptions, Windows
 from sd_data.report.svg import figure
@@ -18,7 +19,7 @@ MOST = 40
 """Settings drawn; the table holds all."""
 _MARKS = "osD^vP*X"
 """A shape a sampler: readable in grey."""
-_INK, _GREY = "#1b1b1b", "#a9a9a9"
+_INK, _GREY, _PALE = "#1b1b1b", "#8d8d8d", "#e6e6e6"
 
 
 class SweepPlot:
@@ -58,22 +59,32 @@ def draw(sweep: Mapping[str, Any]) -> Figure:
         rows = [place for place, entry in enumerate(settings) if entry["inference"]["sampler"] == sampler]
         means = [settings[place]["excess"] for place in rows]
         axes.plot(means, rows, linestyle="", marker=_MARKS[number % len(_MARKS)], color=_INK, label=sampler)
+        for place, mean in zip(rows, means, strict=True):
+            axes.text(1.01, place, f"{mean:.2f}", transform=axes.get_yaxis_transform(), va="center")
     axes.axvline(1.0, color=_INK, linewidth=0.8)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter() if _wide(settings) else ScalarFormatter())
+    _scale(axes, max((ratio for entry in settings for ratio in entry["ratios"].values()), default=1.0))
     axes.set_yticks(range(len(settings)), [_title(entry) for entry in settings])
+    axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
-    axes.set_xlabel("error / floor error; dark: mean, grey: each score")
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("error / floor error; dark and number: mean, grey: each score")
+    axes.spines[["top", "right", "left"]].set_visible(False)
     if len(samplers) > 1:
-        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(samplers))
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(samplers), borderaxespad=0.0)
     return drawn
 
 
-def _wide(settings: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the axis spans so much that only powers of ten have room for a number."""
-    return max((ratio for entry in settings for ratio in entry["ratios"].values()), default=1.0) > 20
+def _scale(axes: Axes, most: float) -> None:
+    """A logarithmic axis from the floor to `most`, with as many numbers as have room."""
+    axes.set_xscale("log")
+    narrow, wide = most < 3, most > 100
+    locator = MaxNLocator(6) if narrow else LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 3.0, 5.0))
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    reach = max(1.05, most)
+    axes.set_xlim(reach**-0.03, reach**1.04)
+    axes.grid(axis="both", color=_PALE, linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def _title(entry: Mapping[str, Any]) -> str:
