@@ -130,7 +130,7 @@ def test_a_table_asks_for_each_window(runs: dict[str, Path], sample: Any, tmp_pa
     table.write_text("\ufeffgender, state,age\nF,rest,30\nM,arithmetic,\nM,rest,unknown\n", encoding="utf-8")
     done = sample(runs["template"], "--conditions", table)
     assert done.exit_code == 0, done.output
-    assert "as train windows have them: age, health" in done.output
+    assert "taken from train windows at random where not given: age, health" in done.output
     found = archive(tmp_path)
     assert len(found["signal"]) == 3
     assert found["column_gender"].tolist() == ["F", "M", "M"]
@@ -173,8 +173,8 @@ def test_without_a_word_labels_are_those_of_train_windows(runs: dict[str, Path],
     assert columns == asked_of(loaded, 200, 0).columns()
     assert columns != asked_of(loaded, 200, 1).columns()
     done = sample(runs["attributes"], "-n", 1)
-    assert "not asked for, so as train windows have them: age, gender, health" in done.output
-    assert "as train windows" not in sample(runs["none"], "-n", 1).output
+    assert "taken from train windows at random where not given: age, gender, health" in done.output
+    assert "train windows" not in sample(runs["none"], "-n", 1).output
 
 
 @pytest.mark.parametrize("rows", [1, 3, 512, 1023, 5110, 100_000])

@@ -83,7 +83,7 @@ def main(
         for notice in loaded.run.notices:
             click.echo(notice, err=True)
     if drawn := drawn_labels(loaded, given):
-        click.echo(f"not asked for, so as train windows have them: {', '.join(drawn)}", err=True)
+        click.echo(f"taken from train windows at random where not given: {', '.join(drawn)}", err=True)
     with counting("drawing windows", count) as tick:
         windows = generate(loaded, count, seed=seed, given=given, tick=tick)
     for path in write(windows, folder, provenance(loaded, count, seed, given)):
