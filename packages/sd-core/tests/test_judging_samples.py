@@ -179,7 +179,7 @@ GEOMETRIES = {
 def test_another_kind_of_window_is_one_sentence_before_anything_is_computed(
     real: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("sd_core.judging.foreign.judge", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setattr("sd_core.judging.foreign.judged", lambda *_, **__: pytest.fail("too late"))
     info, problem = GEOMETRIES[kind]
     done = command("--real", real, "--generated", archive(tmp_path / "mine", made(info=info)))
     assert done.exit_code == 2

@@ -13,7 +13,6 @@ from sd_core.config.read import read_evaluation
 from sd_core.errors import SdError
 from sd_core.judging.alike import electrode_order, refuse_other_kind, refuse_other_scale
 from sd_core.judging.gather import fingerprint, usable_metrics
-from sd_core.judging.judge import judge
 from sd_core.judging.opening import holds_archives, open_samples
 from sd_core.judging.results import (
     MOST_REAL,
@@ -22,6 +21,7 @@ from sd_core.judging.results import (
     Judgement,
     Three,
     build_report,
+    judged,
     silent,
     subjects_of,
     write_results,
@@ -90,8 +90,7 @@ def judge_samples(
     notes += unusable + [note for _, said in drawn for note in said] + _shared_subjects(windows)
 
     # The judgement.
-    with counting("judging", len(metrics)) as tick:
-        result = judge(*windows, metrics, seed=seed, progress=lambda name: tick(1, name))
+    result = judged(windows, metrics, counting, seed=seed)
     against = {"data": train_set.about or None, "real": str(real), "reference_split": _split_of(real, splits[0])}
     result |= {"card": _card(made, windows, seed, against), "notes": [*_said(real, train, splits), *notes]}
     return write_results(folder, result, report, windows, title=generated.resolve().name, curves={})

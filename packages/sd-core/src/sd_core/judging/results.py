@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from sd_core.config import sections
-from sd_core.protocols import Report
+from sd_core.judging.judge import judge
+from sd_core.protocols import Metric, Report
 from sd_core.registry import Registry
 from sd_core.task import Windows
 
@@ -40,6 +41,14 @@ def silent(what: str, total: int) -> Iterator[Counted]:
     """Counts nothing."""
     del what, total
     yield lambda *_: None
+
+
+def judged(
+    windows: Three, metrics: Mapping[str, Metric], counting: Counting, *, seed: int, joint: bool = True
+) -> dict[str, Any]:
+    """`judge`, showing which metric it is at."""
+    with counting("judging", len(metrics)) as tick:
+        return judge(*windows, metrics, seed=seed, joint=joint, progress=lambda name: tick(1, name))
 
 
 @dataclass(frozen=True)

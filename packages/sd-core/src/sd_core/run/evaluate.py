@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sd_core.judging.gather import fingerprint, usable_metrics
-from sd_core.judging.judge import judge
 from sd_core.judging.results import (
     MOST_REAL,
     MOST_TRAIN,
     Counting,
     Judgement,
-    Three,
     build_report,
+    judged,
     silent,
     subjects_of,
     write_results,
 )
 from sd_core.judging.samples import about_of
-from sd_core.protocols import Metric
 from sd_core.registry import Registry
 from sd_core.run.referring import counted, networks_of, reference_split
 from sd_core.run.sample import LoadedRun, generate, load_run, provenance, run_dir_of
@@ -81,31 +79,11 @@ def evaluate(
     evaluations = rows[0] / (count * loaded.assembly.representation.parts)
 
     # The judgement.
-    result = _judged(loaded, metrics, (real, generated, train), counting)
+    windows = (real, generated, train)
+    result = judged(windows, metrics, counting, seed=seed, joint=loaded.assembly.representation.parts == 1)
     result |= {"card": _card(loaded, real, train, count, evaluations), "notes": notes}
-    return write_results(
-        folder,
-        result,
-        report,
-        (real, generated, train),
-        title=loaded.run_dir.name,
-        curves=curves(loaded.run_dir / HISTORY),
-    )
-
-
-def _judged(loaded: LoadedRun, metrics: Mapping[str, Metric], windows: Three, counting: Counting) -> dict[str, Any]:
-    real, generated, train = windows
-    joint = loaded.assembly.representation.parts == 1
-    with counting("judging", len(metrics)) as tick:
-        return judge(
-            real,
-            generated,
-            train,
-            metrics,
-            seed=loaded.run.config.inference.seed,
-            joint=joint,
-            progress=lambda name: tick(1, name),
-        )
+    history = curves(loaded.run_dir / HISTORY)
+    return write_results(folder, result, report, windows, title=loaded.run_dir.name, curves=history)
 
 
 def _card(loaded: LoadedRun, real: Windows, train: Windows, count: int, evaluations: float) -> dict[str, Any]:
