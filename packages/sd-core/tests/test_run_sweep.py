@@ -11,6 +11,7 @@ import shutil
 import tomllib
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from sd_core.run.cells import Axes
 from sd_core.run.sample import LoadedRun, generate, load_run
 from sd_core.run.sweep import Swept, sweep
 from sd_core.run.train import train
-from sd_core.task import Windows
+from sd_core.task import Score, Windows
 from sd_core.testing.judges import judging_registry
 from sd_core.testing.toys import toy_config, write_toy_windows
 
@@ -201,6 +202,31 @@ def test_a_metric_that_raises_costs_its_score_and_nothing_else(
         (note,) = [note for note in swept.content["notes"] if "could not be scored" in note]
         assert "EMA 0.05, heun 1 could not be scored by spread (ValueError: singular)" in note
         assert len(asked) == 5
+
+
+class Obedient:
+    """A score of a label alone."""
+
+    scores: Mapping[str, Score] = {"label": Score("Label", column="label")}
+
+    def __init__(self, options: NoOptions) -> None:
+        del options
+
+    def __call__(self, *_windows: Windows) -> dict[str, float]:
+        return {"label": 0.5}
+
+
+@pytest.mark.parametrize("conditioning", ["none", "classes"])
+def test_a_floor_stands_beside_scores_only(runs: dict[str, Path], tmp_path: Path, conditioning: str) -> None:
+    metric = Component(name="obedient", summary="s", factory=f"{__name__}:Obedient")
+    offered = judging_registry(
+        PluginRecord(name="more", distribution="more", version="0", components={"metrics": (metric,)})
+    )
+    axes = replace(SMALL, samplers=("euler",), steps=(1,), scales=(1.0,))
+    swept = sweep(runs[conditioning], axes, out=tmp_path, count=3, registry=offered)
+    keys = {"spread"} | ({"obedient.label"} if conditioning == "classes" else set())
+    assert set(swept.content["settings"][0]["values"]) == keys
+    assert set(swept.content["floor"]) == keys
 
 
 def test_a_floor_that_failed_is_said_and_tried_again(

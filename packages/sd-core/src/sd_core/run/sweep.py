@@ -15,7 +15,7 @@ from sd_core.config.write import plain
 from sd_core.errors import SdError
 from sd_core.judging.gather import fingerprint
 from sd_core.judging.judge import floor_for
-from sd_core.judging.quick import described, floor_of, quick_metrics, quick_scores
+from sd_core.judging.quick import described, floor_of, headlines, quick_metrics, quick_scores
 from sd_core.judging.results import MOST_REAL, MOST_TRAIN, Counting, silent
 from sd_core.protocols import Metric
 from sd_core.registry import Registry, discover
@@ -58,8 +58,15 @@ class _Bench:
             known: Scores whose metrics need not be asked again.
         """
         some = floor_for(self.told, self.count, self.train, self.seed)
-        asked = {name: one for name, one in self.metrics.items() if not set(known) & set(described({name: one}))}
+        # Training windows have labels that drawn ones may lack: a floor of these would stand beside nothing.
+        drawn = replace(some, columns=dict(self.told))
+        wanted = {
+            name: {key for key, _ in headlines(name, metric, drawn, joint=self.joint)}
+            for name, metric in self.metrics.items()
+        }
+        asked = {name: self.metrics[name] for name, keys in wanted.items() if keys and not keys & set(known)}
         found, failed = self._scores({name: floor_of(metric, self.real, some) for name, metric in asked.items()})
+        found = {key: value for key, value in found.items() if any(key in wanted[name] for name in asked)}
         return found, [f"real training windows {failed}"] if failed else []
 
     def _scores(self, shown: Mapping[str, Windows]) -> tuple[dict[str, float], str]:
