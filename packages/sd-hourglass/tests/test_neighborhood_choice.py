@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sd_core.nn.building import KernelUnavailable, find_compiler
 from sd_core.nn.tasks import forget_kernels
 from sd_core.plugin import SdError
+from sd_core.testing.kernels import needs_compiler
 from sd_hourglass import neighborhood, tiles
 from sd_hourglass.neighborhood import NeighborhoodAttention
 
@@ -55,13 +55,6 @@ def _say_it_again() -> Iterator[None]:
     forget()
 
 
-def need_a_compiler() -> None:
-    try:
-        find_compiler()
-    except KernelUnavailable as reason:
-        pytest.skip(str(reason))
-
-
 @pytest.fixture
 def natten(monkeypatch: pytest.MonkeyPatch) -> Natten:
     module = Natten()
@@ -69,8 +62,8 @@ def natten(monkeypatch: pytest.MonkeyPatch) -> Natten:
     return module
 
 
+@needs_compiler
 def test_without_cuda_it_is_a_compiled_kernel(natten: Natten, caplog: pytest.LogCaptureFixture) -> None:
-    need_a_compiler()
     caplog.set_level("INFO")
     for _ in range(2):
         assert NeighborhoodAttention(6, 9, 7).fused == "compiled"
@@ -91,9 +84,9 @@ def test_without_a_compiler_it_is_tiles(
         NeighborhoodAttention(6, 9, 7, backend="compiled")
 
 
+@needs_compiler
 def test_the_compiled_kernel_gets_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole groups of channels, in precisions it knows: also bfloat16 where the processor does not."""
-    need_a_compiler()
     monkeypatch.setattr(tiles, "_BF16_PROCESSOR", False)
     for dtype, head_dim, fits in ((torch.float32, 16, True), (torch.float64, 64, True), (torch.float32, 24, False)):
         assert neighborhood._is_for("compiled", torch.empty(1, 6, 9, 2, head_dim, dtype=dtype)) == fits
@@ -143,11 +136,9 @@ def test_fused_kernels_get_what_they_take(dtype: torch.dtype, head_dim: int, fit
     assert neighborhood._is_for("flex", value) == fits
 
 
-@pytest.mark.parametrize("backend", ["tiles", "compiled", "flex", "natten"])
+@pytest.mark.parametrize("backend", ["tiles", pytest.param("compiled", marks=needs_compiler), "flex", "natten"])
 def test_a_backend_that_is_named_is_taken(natten: Natten, backend: neighborhood.Backend) -> None:
     """With queries in another dtype than values, as rotary tables leave them."""
-    if backend == "compiled":
-        need_a_compiler()
     query, key, value = PARTS
     out = NeighborhoodAttention(6, 9, 7, backend=backend)(query.double(), key.double(), value, 0.5)
     assert out.dtype == torch.float32

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from sd_core.nn.building import KernelUnavailable, find_compiler
 from sd_core.plugin import SdError
+from sd_core.testing.kernels import needs_compiler
 from sd_hourglass.compiled import kernel
 from sd_hourglass.compiled.operators import attend
 from sd_hourglass.neighborhood import Backend, NeighborhoodAttention
@@ -19,12 +19,7 @@ GRIDS = [(32, 32, 7, 64), (5, 64, 7, 16), (20, 33, 7, 64), (1, 9, 7, 16), (9, 1,
 Grid = tuple[int, int, int, int]
 
 
-@pytest.fixture(autouse=True)
-def _compiler() -> None:
-    try:
-        find_compiler()
-    except KernelUnavailable as reason:
-        pytest.skip(str(reason))
+pytestmark = needs_compiler
 
 
 def inputs(rows: int, columns: int, width: int, *, dtype: torch.dtype = torch.float64, batch: int = 2) -> Tensor:

@@ -7,19 +7,13 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sd_core.nn.building import KernelUnavailable, find_compiler
 from sd_core.nn.tasks import forget_kernels
 from sd_core.nn.ushape import Level
+from sd_core.testing.kernels import needs_compiler
 from sd_hourglass.attention import CosineAttention, GlobalAttention
 from sd_hourglass.compiled import turning
 
-
-@pytest.fixture(autouse=True)
-def _compiler() -> None:
-    try:
-        find_compiler()
-    except KernelUnavailable as reason:
-        pytest.skip(str(reason))
+pytestmark = needs_compiler
 
 
 def attention(dtype: torch.dtype) -> CosineAttention:
