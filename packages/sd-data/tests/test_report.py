@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from sd_core.judging.judge import judge
-from sd_core.plugin import NoOptions, SignalInfo, Windows
+from sd_core.plugin import NoOptions, SdError, SignalInfo, Windows
 from sd_core.registry import discover
 from sd_core.testing.metric import toy_windows
 from sd_data.build.electrodes import CLASSICAL_19
@@ -62,6 +63,18 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = HtmlReport(NoOptions())(evaluation_of(windows), windows, folder)
     assert [file.name for file in folder.iterdir()] == ["report.html"]
     return path.read_text(encoding="utf-8")
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    windows = windows_of(samples=1024)
+    monkeypatch.setattr(html, "page", lambda *_: "<html>")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(SdError, match=r"report\.html: No space left on device"):
+        HtmlReport(NoOptions())({}, windows, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 class Balance(HTMLParser):

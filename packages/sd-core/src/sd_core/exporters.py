@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sd_core.errors import SdError
+from sd_core.disk import disk_errors, whole_file
 from sd_core.options import NoOptions
 from sd_core.task import Windows
 from sd_core.windows.writing import refuse_existing, write_windows
@@ -35,23 +35,21 @@ class Npz:
         more: dict[str, Any] = {f"column_{name}": _array(values) for name, values in windows.columns.items()}
         if info.unit:
             more["unit"] = np.str_(info.unit)
-        try:
+        path = out / "windows.npz"
+        with disk_errors(path):
             out.mkdir(parents=True, exist_ok=True)
-            partial = out / ".windows.partial.npz"
-            np.savez_compressed(
-                partial,
-                signal=windows.signal,
-                channel_names=np.array(info.channel_names, dtype=str),
-                sfreq=np.float64(info.sfreq),
-                reference=np.str_(info.reference),
-                synthetic=np.bool_(True),
-                provenance=np.str_(json.dumps(dict(provenance), default=str)),
-                **more,
-            )
-            partial.replace(out / "windows.npz")
-        except OSError as error:
-            raise SdError(f"cannot write to '{out}': {error.strerror or error}") from error
-        return [out / "windows.npz"]
+            with whole_file(path) as scratch:
+                np.savez_compressed(
+                    scratch,
+                    signal=windows.signal,
+                    channel_names=np.array(info.channel_names, dtype=str),
+                    sfreq=np.float64(info.sfreq),
+                    reference=np.str_(info.reference),
+                    synthetic=np.bool_(True),
+                    provenance=np.str_(json.dumps(dict(provenance), default=str)),
+                    **more,
+                )
+        return [path]
 
 
 class WindowDataset:

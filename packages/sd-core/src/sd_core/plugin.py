@@ -6,6 +6,7 @@ Networks find their building blocks in `sd_core.nn`, tests in `sd_core.testing`.
 from typing import TYPE_CHECKING, Any
 
 from sd_core.components import Component
+from sd_core.disk import disk_errors, whole_file
 from sd_core.errors import SdError
 from sd_core.hookspecs import GROUP, hookimpl
 from sd_core.task import (
@@ -45,7 +46,9 @@ __all__ = [
     "TextOptions",
     "WindowSource",
     "Windows",
+    "disk_errors",
     "hookimpl",
+    "whole_file",
 ]
 
 _OPTIONS = frozenset({"NoOptions", "ObjectiveOptions", "Options", "SamplerOptions", "TextOptions"})

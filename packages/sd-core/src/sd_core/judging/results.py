@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from sd_core.config import sections
+from sd_core.disk import disk_errors, whole_file
 from sd_core.judging.judge import judge
 from sd_core.protocols import Metric, Report
 from sd_core.registry import Registry
@@ -90,11 +91,11 @@ def write_results(
         title: Of the page.
         curves: Of the training, for the page; empty where there was none.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / METRICS
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with disk_errors(path, "name another --output"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as scratch:
+            scratch.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     files = [path]
     if report is not None:
         shown = dict(zip(("real", "generated", "train"), windows, strict=True))

@@ -13,7 +13,6 @@ import errno
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from sd_core.disk import whole_file
 from sd_core.errors import SdError
 
 Tensors = Mapping[str, Tensor]
@@ -70,7 +70,8 @@ def recipe_folder(kind: str, recipe: Mapping[str, Any]) -> Path:
     with cache_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "recipe.json").is_file():
-            write_whole(folder / "recipe.json", text.encode())
+            with whole_file(folder / "recipe.json") as scratch:
+                scratch.write_text(text, encoding="utf-8")
     return folder
 
 
@@ -155,7 +156,8 @@ class Shelf:
         payload = save(own, {"content": _key(content), "sum": _checksum(own)})
         with cache_errors(path.parent):
             path.parent.mkdir(exist_ok=True)
-            write_whole(path, payload)
+            with whole_file(path) as scratch:
+                scratch.write_bytes(payload)
         return self._remember(content, own)
 
     def _remember(self, content: str, entry: Tensors) -> Tensors:
@@ -192,16 +194,6 @@ def _checksum(entry: Tensors) -> str:
 
 def _key(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def write_whole(path: Path, payload: bytes) -> None:
-    """Write a file so that `path` is whole or absent, also while others read or write it."""
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        scratch.write_bytes(payload)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 from sd_core.config.write import literal, to_toml
+from sd_core.disk import whole_file
 from sd_core.errors import SdError
 from sd_core.run.cells import Cell
 from sd_core.run.checkpoint import MANIFEST
@@ -26,10 +27,9 @@ def write_best(folder: Path, cell: Cell, excess: float) -> Path:
         "# `sd-sample RUN --best` and `sd-evaluate RUN --best` take it; --set wins over it.\n"
     )
     path = folder / BEST
-    partial = path.with_suffix(".partial")
     tables = {"checkpoint": cell.checkpoint.name, "inference": cell.inference}
-    partial.write_text(head + to_toml(tables), encoding="utf-8")
-    partial.replace(path)
+    with whole_file(path) as scratch:
+        scratch.write_text(head + to_toml(tables), encoding="utf-8")
     return path
 
 

@@ -16,8 +16,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from sd_core.disk import disk_errors
 from sd_core.errors import SdError
-from sd_core.run.disk import disk_errors
 
 MANIFEST = "manifest.json"
 _FOLDER = re.compile(r"checkpoint-(\d+)")

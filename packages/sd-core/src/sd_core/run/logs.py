@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from sd_core.run.disk import disk_errors
+from sd_core.disk import disk_errors
 
 _log = logging.getLogger(__name__)
 _REMEDY = "free some space and continue with --resume-from-checkpoint latest"

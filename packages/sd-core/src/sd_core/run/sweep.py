@@ -12,6 +12,7 @@ import numpy as np
 
 from sd_core.config.read import Run, read_resolved
 from sd_core.config.write import plain
+from sd_core.disk import disk_errors
 from sd_core.errors import SdError
 from sd_core.judging.gather import fingerprint
 from sd_core.judging.judge import floor_for
@@ -22,7 +23,6 @@ from sd_core.registry import Registry, discover
 from sd_core.run.best import write_best
 from sd_core.run.cells import Axes, grid
 from sd_core.run.checkpoint import MANIFEST, newest
-from sd_core.run.disk import disk_errors
 from sd_core.run.referring import counted, networks_of, reference_split
 from sd_core.run.sample import LoadedRun, Tick, asked_of, generate, load_run, run_dir_of
 from sd_core.run.stored import RUN

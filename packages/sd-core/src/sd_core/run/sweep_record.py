@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sd_core.config.read import Run
+from sd_core.disk import disk_errors, whole_file
 from sd_core.judging.ranking import Place, places
 from sd_core.run.cells import Cell
-from sd_core.run.disk import disk_errors
 
 RECORD = "sweep.json"
 TABLE = "sweep.csv"
@@ -146,8 +146,7 @@ def _cell(value: Any) -> Any:
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
     with disk_errors(path, REMEDY):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with whole_file(path) as scratch:
+            scratch.write_text(text, encoding="utf-8")

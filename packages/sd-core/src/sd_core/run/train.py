@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sd_core.config import sections
 from sd_core.config.read import Run
+from sd_core.disk import disk_errors
 from sd_core.registry import Registry, discover
 from sd_core.run.assemble import Assembly, assemble
 from sd_core.run.base import OriginCard, check_base, lay_base
@@ -16,7 +17,6 @@ from sd_core.run.captions import CAPTION, prepare_captions
 from sd_core.run.checkpoint import set_aside_later
 from sd_core.run.console import Bar
 from sd_core.run.data import training_batches
-from sd_core.run.disk import disk_errors
 from sd_core.run.interrupt import StopRequest, stop_on_signal
 from sd_core.run.latents import keep_latents
 from sd_core.run.logs import JsonLines

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from sd_core.plugin import SdError
+from sd_core.plugin import SdError, whole_file
 from sd_data.build.recordings import Outcome, Recording
 
 Process = Callable[[Recording, float], Outcome]
@@ -121,14 +120,13 @@ _ABOUT = ("rejected", "interpolated", "unused")
 
 def _keep(outcome: Outcome, path: Path) -> None:
     about = json.dumps({name: getattr(outcome, name) for name in _ABOUT})
-    half = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.npz")
-    np.savez(
-        half,
-        signal=np.array([window["signal"] for window in outcome.windows], dtype=np.float32),
-        start_s=np.array([window["start_s"] for window in outcome.windows], dtype=np.float64),
-        about=np.array(about),
-    )
-    half.replace(path)
+    with whole_file(path) as scratch:
+        np.savez(
+            scratch,
+            signal=np.array([window["signal"] for window in outcome.windows], dtype=np.float32),
+            start_s=np.array([window["start_s"] for window in outcome.windows], dtype=np.float64),
+            about=np.array(about),
+        )
 
 
 def _kept(recording: Recording, path: Path) -> Outcome:

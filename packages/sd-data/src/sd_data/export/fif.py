@@ -10,8 +10,7 @@ import mne
 import numpy as np
 import pandas as pd
 
-from sd_core.plugin import NoOptions, Windows
-from sd_data.export.folder import disk_errors
+from sd_core.plugin import NoOptions, Windows, disk_errors
 from sd_data.export.marking import states
 from sd_data.export.measurement import in_volts, measurement
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sd_core.plugin import SdError
+from sd_core.plugin import disk_errors
 
 
 @contextmanager
@@ -26,12 +26,3 @@ def whole_folder(out: Path) -> Iterator[Path]:
             scratch.rename(out)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextmanager
-def disk_errors(out: Path) -> Iterator[None]:
-    """A disk that is full or not ours is the user's to fix."""
-    try:
-        yield
-    except OSError as error:
-        raise SdError(f"cannot write to '{out}': {error.strerror or error}") from error

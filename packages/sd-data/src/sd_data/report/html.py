@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from sd_core.plugin import NoOptions, Windows
+from sd_core.plugin import NoOptions, Windows, disk_errors, whole_file
 from sd_data.metrics.bands import posterior
 from sd_data.report import figures
 from sd_data.report.blind import blind
@@ -53,9 +53,8 @@ class HtmlReport:
             The page's path.
         """
         path = out / NAME
-        partial = path.with_suffix(".partial")
-        partial.write_text(page(evaluation, windows), encoding="utf-8")
-        partial.replace(path)
+        with disk_errors(path), whole_file(path) as scratch:
+            scratch.write_text(page(evaluation, windows), encoding="utf-8")
         return path
 
 

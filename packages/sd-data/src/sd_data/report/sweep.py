@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
-from sd_core.plugin import NoOptions, Windows
+from sd_core.plugin import NoOptions, Windows, disk_errors, whole_file
 from sd_data.report.svg import figure
 
 NAME = "sweep.svg"
@@ -38,10 +38,10 @@ class SweepPlot:
         """
         del windows
         path = out / NAME
-        partial = out / f".{NAME}"
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": NAME, "font.size": 9}):
-            draw(evaluation).savefig(partial, format="svg", metadata={"Date": None})
-        partial.replace(path)
+            figure = draw(evaluation)
+            with disk_errors(path), whole_file(path) as scratch:
+                figure.savefig(scratch, format="svg", metadata={"Date": None})
         return path
 
 
