@@ -20,12 +20,13 @@ from sd_core.discovery import PluginRecord
 from sd_core.errors import SdError
 from sd_core.options import NoOptions, Options
 from sd_core.run.assemble import Assembly, Geometry, assemble
-from sd_core.run.base import content_hash, lay_base, read_base
+from sd_core.run.base import content_hash, lay_base
 from sd_core.run.costs import measure
 from sd_core.run.dryrun import describe_run
 from sd_core.run.loading import load_assembly, stored_weights
 from sd_core.run.lora import adapt
 from sd_core.run.network import Network
+from sd_core.run.origin import read_base
 from sd_core.run.sample import generate, load_run
 from sd_core.run.stored import RUN, read_card
 from sd_core.run.train import train

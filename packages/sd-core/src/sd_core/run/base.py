@@ -7,11 +7,9 @@ hash. Whoever loads it needs the same base; another one is refused, wherever it 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -26,43 +24,15 @@ from sd_core.run.assemble import Assembly
 from sd_core.run.checkpoint import newest
 from sd_core.run.lora import PUT_AWAY, adapt, require_peft, trained_in_full
 from sd_core.run.network import Network
+from sd_core.run.origin import OriginCard, read_base
 from sd_core.run.pretrained import loads_itself, refuse_misfit
 from sd_core.run.randomness import torch_seed
 from sd_core.run.state import MODEL, average_file
 from sd_core.run.stored import RUN, kept_averages
 
-BASE = "base.json"
 _SEED_STEP = 2**40
 """Stands for "before the first step" where the adapters' first weights are seeded."""
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class OriginCard:
-    """Which weights a LoRA run stands on."""
-
-    source: str
-    """As the config names it: a folder or a hub id."""
-    revision: str | None
-    folder: str | None
-    """Where it was found, absolute, when it is a checkpoint of this project."""
-    checkpoint: str | None
-    """Name of that checkpoint, such as "checkpoint-1000"."""
-    average: str | None
-    """Name of the average that was taken; None for the raw weights."""
-    sha256: str
-    """Of the frozen tensors; see `content_hash`."""
-    tensors: int
-    bytes: int
-
-    def write(self, folder: Path) -> None:
-        """Write `base.json`."""
-        (folder / BASE).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-
-
-def read_base(checkpoint: Path) -> OriginCard:
-    """The card in a checkpoint of a LoRA run."""
-    return OriginCard(**json.loads((checkpoint / BASE).read_text(encoding="utf-8")))
 
 
 def lay_base(run: Run, assembly: Assembly, registry: Registry, checkpoint: Path | None = None) -> OriginCard | None:

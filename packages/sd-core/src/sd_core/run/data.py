@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from sd_core.config import sections
 from sd_core.run.interrupt import STOP_SIGNALS
+from sd_core.run.latent_table import LatentTable
 from sd_core.run.stream import SampleStream, Shares
 from sd_core.task import Labels
 from sd_core.windows.labels import LabelTable
 from sd_core.windows.reading import PictureSet, WindowSet
-
-if TYPE_CHECKING:
-    from sd_core.run.latents import LatentTable
 
 
 @dataclass(frozen=True)

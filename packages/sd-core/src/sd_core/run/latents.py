@@ -8,7 +8,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,31 +24,12 @@ from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly
 from sd_core.run.console import counting
 from sd_core.run.data import Split
+from sd_core.run.latent_table import LatentTable
 
 _VALUES, _SEAL = "latents.npy", "seal.json"
 _PER_PASS = 1024
 """Channels of examples that are encoded between two ticks of the progress line: about 16 MB of 64 x 64 pictures."""
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class LatentTable:
-    """Latents of all examples of a split, memory-mapped: example number -> (C, H, W) float32."""
-
-    path: Path
-
-    def __post_init__(self) -> None:
-        self._values: NDArray[np.float32] = np.load(self.path, mmap_mode="r")
-
-    def rows(self, examples: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The latents of these examples (B,), a fresh array (B, C, H, W)."""
-        return np.ascontiguousarray(self._values[examples])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}  # a memory map would be pickled as all its content
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
 
 
 def keep_latents(run: Run, registry: Registry, train: Split, assembly: Assembly, device: torch.device) -> Split:

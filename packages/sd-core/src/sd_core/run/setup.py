@@ -20,7 +20,6 @@ from sd_core.config.read import Run
 from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.assemble import Assembly, build_sampler
-from sd_core.run.base import OriginCard
 from sd_core.run.captions import CAPTION, prepare_captions
 from sd_core.run.checkups import Checkups
 from sd_core.run.drawing import Drawer
@@ -30,6 +29,7 @@ from sd_core.run.harmless import Harmless
 from sd_core.run.heldout import HeldOut
 from sd_core.run.opening import OpenData, with_parts
 from sd_core.run.optim import build_optimizers, build_schedule
+from sd_core.run.origin import OriginCard
 from sd_core.run.previews import Previews
 from sd_core.run.state import Progress, TrainState
 from sd_core.run.stored import Story, card_of

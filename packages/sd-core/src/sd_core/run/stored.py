@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,12 +18,10 @@ from sd_core.config.read import Run
 from sd_core.run.assemble import Assembly, Geometry
 from sd_core.run.data import Split
 from sd_core.run.foreign import refuse_other_foreign, remember_foreign
+from sd_core.run.origin import OriginCard
 from sd_core.run.randomness import Stream, uniform
 from sd_core.run.state import write_tensors
 from sd_core.task import GridShape, LabelSpace, SignalInfo
-
-if TYPE_CHECKING:
-    from sd_core.run.base import OriginCard
 
 RUN = "run.toml"
 PLUGINS = "plugins.json"

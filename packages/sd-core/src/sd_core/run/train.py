@@ -12,7 +12,7 @@ from sd_core.config.read import Run
 from sd_core.disk import disk_errors
 from sd_core.registry import Registry, discover
 from sd_core.run.assemble import Assembly, assemble
-from sd_core.run.base import OriginCard, check_base, lay_base
+from sd_core.run.base import check_base, lay_base
 from sd_core.run.captions import CAPTION, prepare_captions
 from sd_core.run.checkpoint import set_aside_later
 from sd_core.run.console import Bar
@@ -23,6 +23,7 @@ from sd_core.run.logs import JsonLines
 from sd_core.run.lora import share
 from sd_core.run.opening import OpenData, open_data, with_parts
 from sd_core.run.optim import warmup_notice
+from sd_core.run.origin import OriginCard
 from sd_core.run.pretrained import start_weights
 from sd_core.run.setup import build_accelerator, build_trainer
 from sd_core.run.start import check_same_data, check_same_run, find_start
