@@ -35,10 +35,11 @@ def test_it_starts_at_zero_and_changes_nothing_else() -> None:
 
 
 def test_gains_of_one_let_everything_through() -> None:
-    path, patches, condition = DirectPath(12, 3), torch.randn(2, 5, 12), torch.tensor([[1.0, 0, 0], [0, 1.0, 0]])
+    path, patches = DirectPath(12, 3, local=False), torch.randn(2, 5, 12)
+    condition = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]])
     with torch.no_grad():
-        path.gain.weight[:, 0] = 1
-    out = path(patches, condition)
+        path.gains.everywhere.weight[:, 0] = 1
+    out = path(patches, condition, torch.zeros(2, 5, 3))
     torch.testing.assert_close(out[0], patches[0])
     assert not out[1].any()
 

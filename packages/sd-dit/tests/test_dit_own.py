@@ -60,5 +60,5 @@ def test_it_starts_at_zero_and_then_shows() -> None:
     assert not network(x, t).any()
     assert network.own is not None
     with torch.no_grad():
-        network.own.gain.weight.fill_(1.0)
+        network.own.gains.everywhere.weight.fill_(1.0)
     assert network(x, t).any()

@@ -18,6 +18,7 @@ from sd_core.nn.rope import AxialRope
 from sd_core.plugin import Task
 from sd_dit.block import Block
 from sd_dit.direct import DirectPath
+from sd_dit.gains import PatchLevel
 from sd_dit.options import DiTOptions
 from sd_dit.own import OwnPath
 
@@ -61,23 +62,27 @@ class DiT(nn.Module):
         self.output = nn.Linear(width, self.patches.values, bias=False)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.output.weight)
-        self.direct = DirectPath(self.patches.values, width) if options.direct_path else None
-        self.own = OwnPath(task.shape, self.patches, width) if options.own_filter else None
+        local = options.local_gains
+        self.direct = DirectPath(self.patches.values, width, local=local) if options.direct_path else None
+        self.own = OwnPath(task.shape, self.patches, width, local=local) if options.own_filter else None
+        self.patch_level = PatchLevel(self.patches, width) if local else None
 
     def forward(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
         """Predict from x (B, C, H, W), t (B,) in [0, 1], vector (B, D), tokens (B, N, D) -> (B, C, H, W)."""
         condition = F.silu(self._condition(x, t, vector))
+        split = self.patches.split(x)
         own = None if self.own is None else self.own(x, t)
-        sequence, prefix = self._sequence(x, tokens, own)
+        sequence, prefix = self._sequence(split, t, tokens, own)
         cos, sin = self.rope(prefix)
         for block in self.blocks:
             sequence = block(sequence, condition, cos, sin)
         shift, scale = self.modulation(condition).chunk(2, dim=-1)
-        patches = self.output(modulate(sequence[:, prefix:], shift, scale))
+        found = modulate(sequence[:, prefix:], shift, scale)
+        patches = self.output(found)
         if self.direct is not None:
-            patches = patches + self.direct(self.patches.split(x), condition)
+            patches = patches + self.direct(split, condition, found)
         if self.own is not None and own is not None:
-            patches = patches + self.own.gain(condition)[:, None] * own
+            patches = patches + self.own.gains(condition, found) * own
         return self.patches.join(patches).to(x.dtype)
 
     def _condition(self, x: Tensor, t: Tensor, vector: Tensor | None) -> Tensor:
@@ -88,17 +93,19 @@ class DiT(nn.Module):
             condition = condition + self.vector_in(given(vector, "vector"))
         return condition
 
-    def _sequence(self, x: Tensor, tokens: Tensor | None, own: Tensor | None) -> tuple[Tensor, int]:
-        """The residual stream, in the dtype of x under autocast too, and how much of it is prefix."""
-        sequence = self.patch_in(self.patches.split(x))
+    def _sequence(self, split: Tensor, t: Tensor, tokens: Tensor | None, own: Tensor | None) -> tuple[Tensor, int]:
+        """The residual stream, in the dtype of the input under autocast too, and how much of it is prefix."""
+        sequence = self.patch_in(split)
         if self.own is not None and own is not None:
             sequence = sequence + self.own.show(own)
+        if self.patch_level is not None:
+            sequence = sequence + self.patch_level(split, t)
         if self.rows is not None:
             sequence = sequence + self.rows.repeat_interleave(self.patches.columns, dim=0)
         if self.tokens_in is None:
-            return sequence.to(x.dtype), 0
+            return sequence.to(split.dtype), 0
         prefix = self.tokens_in(given(tokens, "tokens"))
-        return torch.cat([prefix.to(x.dtype), sequence.to(x.dtype)], dim=1), prefix.shape[1]
+        return torch.cat([prefix.to(split.dtype), sequence.to(split.dtype)], dim=1), prefix.shape[1]
 
     def block_modules(self) -> Sequence[nn.Module]:
         """The units of gradient checkpointing, compilation and sharding."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sd_core.nn.patches import Patches
 from sd_core.nn.precision import without_autocast
 from sd_core.plugin import GridShape
+from sd_dit.gains import Gains
 
 SERIES = 512
 """From this many columns on the width is taken for time (`sd_core.nn.levels`)."""
@@ -24,13 +25,12 @@ QUIET = 0.02
 class OwnPath(nn.Module):
     """The window's own filter by patches: shown to the blocks, and past them with gains told by the condition."""
 
-    def __init__(self, shape: GridShape, patches: Patches, width: int) -> None:
+    def __init__(self, shape: GridShape, patches: Patches, width: int, *, local: bool) -> None:
         super().__init__()
         self.patches = patches
         self.filter = OwnFilter(shape)
         self.show = nn.Linear(patches.values, width, bias=False)
-        self.gain = nn.Linear(width, patches.values, bias=False)
-        nn.init.zeros_(self.gain.weight)
+        self.gains = Gains(patches.values, width, local=local)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Patches (B, N, values) of what the filter of x (B, C, H, W) at t (B,) adds."""

@@ -60,7 +60,7 @@ class InputLevel(nn.Module):
         share = self.bands / self.bands.sum(1, keepdim=True)
         mean = (spectrum @ share.T).flatten(1)
         count = 2 * self.bands.sum(1).repeat(x.shape[1] * x.shape[2])
-        return _log_excess(mean, count, t)
+        return log_excess(mean, count, t)
 
 
 def octaves(samples: int) -> Tensor:
@@ -79,10 +79,10 @@ def octaves(samples: int) -> Tensor:
 def log_power(square: Tensor, axes: tuple[int, ...], t: Tensor) -> Tensor:
     """Estimate log s^2 over some axes of x_t^2 (B, C, H, W); 0 where the noise hides it. (B, what is left)."""
     mean = square.mean(axes).reshape(len(square), -1)
-    return _log_excess(mean, square[0].numel() / mean.shape[1], t)
+    return log_excess(mean, square[0].numel() / mean.shape[1], t)
 
 
-def _log_excess(mean: Tensor, count: Tensor | float, t: Tensor) -> Tensor:
+def log_excess(mean: Tensor, count: Tensor | float, t: Tensor) -> Tensor:
     """Log of what a mean square of `count` values has beyond the noise's share, shrunk to 0 where that is doubtful."""
     noise = t[:, None] ** 2
     doubt = 4 * noise * (2 / count) ** 0.5 + _FLOOR
