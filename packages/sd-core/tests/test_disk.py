@@ -13,7 +13,10 @@ from sd_core.judging.results import write_results
 from sd_core.task import Windows
 
 
-def full(*_: object, **__: object) -> int:
+def full(path: Path, text: str, **_: object) -> int:
+    """The disk has room for half of it."""
+    half = path.write_bytes(text.encode()[: len(text) // 2])
+    assert half
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -25,6 +28,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
         with whole_file(path) as scratch:
             scratch.write_text("half")
             assert scratch.suffix == path.suffix
+            assert scratch.parent == path.parent
             assert path.read_text() == "before"
             raise KeyError
 
@@ -34,6 +38,23 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     with whole_file(path) as scratch:
         scratch.write_text("after")
     assert [(file, file.read_text()) for file in tmp_path.iterdir()] == [(path, "after")]
+
+
+def test_what_a_killed_process_left_is_taken_over_unless_several_write(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.npz"
+    with whole_file(path) as scratch:
+        scratch.write_text("before")
+    scratch.write_text("ki")
+    with whole_file(path) as scratch:
+        scratch.write_text("after")
+    assert [(file, file.read_text()) for file in tmp_path.iterdir()] == [(path, "after")]
+    with whole_file(path, several=True) as one, whole_file(path, several=True) as other:
+        assert one != other
+        assert {one.suffix, other.suffix} == {".npz"}
+        for scratch in (one, other):
+            scratch.write_text(scratch.name)
+    assert [file.name for file in tmp_path.iterdir()] == ["numbers.npz"]
+    assert path.read_text() == one.name  # who ends last
 
 
 def test_what_the_system_refuses_is_one_sentence_and_a_mistake_is_not(tmp_path: Path) -> None:
@@ -53,6 +74,6 @@ def test_results_on_a_full_disk_are_one_sentence_and_leave_nothing(
     none: tuple[Windows, Windows, Windows] = (None, None, None)  # type: ignore[assignment]
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)
-        with pytest.raises(SdError, match=r"metrics\.json: No space left on device; name another --output"):
+        with pytest.raises(SdError, match=r"metrics\.json: No space left on device; name another --output-dir$"):
             write_results(tmp_path / "out", {}, None, none, title="", curves={})
     assert list((tmp_path / "out").iterdir()) == []

@@ -66,7 +66,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> int:
+    def full(path: Path, text: str, **_: object) -> int:
+        assert path.write_bytes(text.encode()[: len(text) // 2])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     windows = windows_of(samples=1024)
@@ -75,6 +76,15 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_page(tmp_path: Path, mon
     with pytest.raises(SdError, match=r"report\.html: No space left on device"):
         HtmlReport(NoOptions())({}, windows, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_drawing_that_fails_is_no_disk_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> str:
+        raise FileNotFoundError("a font")
+
+    monkeypatch.setattr(html, "page", broken)
+    with pytest.raises(FileNotFoundError, match="a font"):
+        HtmlReport(NoOptions())({}, {}, tmp_path)
 
 
 class Balance(HTMLParser):

@@ -46,6 +46,11 @@ def test_every_setting_that_could_be_scored_is_named(tmp_path: Path) -> None:
     assert path.read_bytes() == SweepPlot(NoOptions())(sweep(4), {}, tmp_path).read_bytes()
 
 
+def test_a_full_disk_is_left_to_who_sweeps(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        SweepPlot(NoOptions())(sweep(1), {}, tmp_path / "nowhere")
+
+
 def test_the_best_stands_on_top_and_dots_are_where_the_numbers_are() -> None:
     axes = draw(sweep(3)).axes[0]
     assert axes.yaxis_inverted()

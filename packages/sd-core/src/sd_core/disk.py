@@ -25,13 +25,18 @@ def disk_errors(where: Path, remedy: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, several: bool = False) -> Iterator[Path]:
     """A scratch file that becomes `path` when the block ends well, and is removed when it does not.
 
-    So `path` is whole or as it was, also while others read or write it. The scratch file lies beside it and ends
-    like it, since writers of numpy and matplotlib look at endings.
+    So `path` is whole or as it was, also while others read it. The scratch file lies beside it and ends like it,
+    since writers of numpy and matplotlib look at endings.
+
+    Args:
+        path: To be written.
+        several: Whether several processes may write it at once. Each then has a scratch file of its own, and one that
+            is killed leaves it for good; else the next writer takes the scratch file over.
     """
-    scratch = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    scratch = path.with_name(f".{uuid.uuid4().hex[:8] if several else 'unfinished'}.{path.name}")
     try:
         yield scratch
         scratch.replace(path)

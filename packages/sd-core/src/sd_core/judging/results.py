@@ -92,7 +92,7 @@ def write_results(
         curves: Of the training, for the page; empty where there was none.
     """
     path = folder / METRICS
-    with disk_errors(path, "name another --output"):
+    with disk_errors(path, "name another --output-dir"):
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as scratch:
             scratch.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")

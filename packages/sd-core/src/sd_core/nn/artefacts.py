@@ -70,7 +70,7 @@ def recipe_folder(kind: str, recipe: Mapping[str, Any]) -> Path:
     with cache_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "recipe.json").is_file():
-            with whole_file(folder / "recipe.json") as scratch:
+            with whole_file(folder / "recipe.json", several=True) as scratch:
                 scratch.write_text(text, encoding="utf-8")
     return folder
 
@@ -156,7 +156,7 @@ class Shelf:
         payload = save(own, {"content": _key(content), "sum": _checksum(own)})
         with cache_errors(path.parent):
             path.parent.mkdir(exist_ok=True)
-            with whole_file(path) as scratch:
+            with whole_file(path, several=True) as scratch:
                 scratch.write_bytes(payload)
         return self._remember(content, own)
 

@@ -7,13 +7,13 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from sd_core.disk import disk_errors
 from sd_core.errors import SdError
 from sd_core.task import SignalInfo
 from sd_core.windows.opening import META_FILE
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 16 * 2**20
 """Size of an Arrow record batch: what a split keeps in memory while it is written."""
+_NOTHING = "nothing was left there"
 
 
 def write_windows(
@@ -55,12 +56,12 @@ def write_windows(
     refuse_existing(out)
     scratch = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with _disk_errors(out):
+        with disk_errors(out, _NOTHING):
             scratch.mkdir(parents=True)
         written = {
             name: _SplitWriter(scratch / name, name, info, classes or {}).write(rows) for name, rows in splits.items()
         }
-        with _disk_errors(out):
+        with disk_errors(out, _NOTHING):
             _write_json(scratch / "dataset_dict.json", {"splits": list(written)})
             _write_json(scratch / META_FILE, _full_meta(info, meta, written))
             scratch.rename(out)
@@ -103,25 +104,25 @@ class _SplitWriter:
         """Write all rows; returns what `windows.json` says about the split."""
         per_batch = max(1, _BATCH_BYTES // (4 * self._info.n_channels * self._info.n_samples))
         count, features, writer = 0, None, None
-        with _disk_errors(self._folder):
+        with disk_errors(self._folder, _NOTHING):
             self._folder.mkdir()
             sink = pa.OSFile(str(self._folder / "data-00000-of-00001.arrow"), "wb")
         try:
             for batch in _batches(rows, per_batch):
                 signals = np.stack([self._checked(row, count + i) for i, row in enumerate(batch)])
                 features = features or _features(batch, self._info, self._classes)
-                with _disk_errors(self._folder):
+                with disk_errors(self._folder, _NOTHING):
                     writer = writer or pa.ipc.new_stream(sink, features.arrow_schema)
                     writer.write_batch(_record_batch(batch, signals, features))
                 count += len(batch)
             if writer is None or features is None:
                 raise SdError(f"the split '{self._name}' has no windows; give it a larger share or more recordings")
-            with _disk_errors(self._folder):
+            with disk_errors(self._folder, _NOTHING):
                 writer.close()
         finally:
-            with _disk_errors(self._folder):
+            with disk_errors(self._folder, _NOTHING):
                 sink.close()
-        with _disk_errors(self._folder):
+        with disk_errors(self._folder, _NOTHING):
             _write_state(self._folder, self._name, features, self._hash.hexdigest())
         return {"windows": count, "sha256": self._hash.hexdigest(), "statistics": self._statistics.summary()}
 
@@ -231,14 +232,3 @@ def _write_state(folder: Path, split: str, features: Features, fingerprint: str)
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _disk_errors(out: Path) -> Iterator[None]:
-    """A disk that is full or not ours is the user's to fix."""
-    try:
-        yield
-    except OSError as error:
-        raise SdError(
-            f"cannot write the dataset to '{out}': {error.strerror or error}; nothing was left there"
-        ) from error

@@ -120,7 +120,7 @@ _ABOUT = ("rejected", "interpolated", "unused")
 
 def _keep(outcome: Outcome, path: Path) -> None:
     about = json.dumps({name: getattr(outcome, name) for name in _ABOUT})
-    with whole_file(path) as scratch:
+    with whole_file(path, several=True) as scratch:
         np.savez(
             scratch,
             signal=np.array([window["signal"] for window in outcome.windows], dtype=np.float32),

@@ -52,9 +52,9 @@ class HtmlReport:
         Returns:
             The page's path.
         """
-        path = out / NAME
+        path, text = out / NAME, page(evaluation, windows)
         with disk_errors(path), whole_file(path) as scratch:
-            scratch.write_text(page(evaluation, windows), encoding="utf-8")
+            scratch.write_text(text, encoding="utf-8")
         return path
 
 

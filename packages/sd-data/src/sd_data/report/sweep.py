@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
-from sd_core.plugin import NoOptions, Windows, disk_errors, whole_file
+from sd_core.plugin import NoOptions, Windows, whole_file
 from sd_data.report.svg import figure
 
 NAME = "sweep.svg"
@@ -35,12 +35,15 @@ class SweepPlot:
             evaluation: `settings`, the best first, as `sd-evaluate --sweep` has them.
             windows: Not looked at.
             out: An existing folder.
+
+        Raises:
+            OSError: the folder cannot be written; who sweeps knows what to do then.
         """
         del windows
         path = out / NAME
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": NAME, "font.size": 9}):
             figure = draw(evaluation)
-            with disk_errors(path), whole_file(path) as scratch:
+            with whole_file(path) as scratch:
                 figure.savefig(scratch, format="svg", metadata={"Date": None})
         return path
 
