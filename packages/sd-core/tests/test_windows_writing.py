@@ -126,7 +126,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_ours_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SdError, match="cannot write to .*; nothing was left there$"):
+    with pytest.raises(SdError, match=r"cannot write to .*; nothing was left there$"):
         write(tmp_path / "file" / "d", made_up_rows(2))
 
 

@@ -103,29 +103,41 @@ def test_edf_says_what_it_is(windows: Windows, tmp_path: Path) -> None:
     }
 
 
-def test_other_units_than_microvolts_are_said(windows: Windows, tmp_path: Path) -> None:
-    def written(unit: str) -> tuple[Any, Any]:
-        other = replace(windows, info=replace(windows.info, unit=unit))
-        (fif,) = Fif(NoOptions())(other, tmp_path / f"fif-{unit}", PROVENANCE)
-        _, edf, *_ = Edf(NoOptions())(other, tmp_path / f"edf-{unit}", PROVENANCE)
-        return mne.read_epochs(fif, verbose="error"), edfio.read_edf(edf).signals[0]
-
-    epochs, series = written("mV")
-    assert set(epochs.get_channel_types()) == {"eeg"}
-    np.testing.assert_allclose(epochs.get_data() * 1e3, windows.signal, rtol=2e-7, atol=0)
-    assert series.physical_dimension == "mV"
-    for unit in ("nT", ""):
-        epochs, series = written(unit)
-        assert set(epochs.get_channel_types()) == {"misc"}
-        np.testing.assert_allclose(epochs.get_data(picks="all"), windows.signal, rtol=2e-7, atol=0)
-        assert series.physical_dimension == unit
-
-
-@pytest.mark.parametrize(("unit", "said"), [("nT", "are in nT"), ("", "have no unit that is known")])
-def test_bids_takes_potentials_only(windows: Windows, tmp_path: Path, unit: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("unit", "kind", "per_unit"), [("mV", "eeg", 1e-3), ("V", "eeg", 1.0), ("nT", "misc", 1.0), ("", "misc", 1.0)]
+)
+def test_fif_says_other_units_than_microvolts(
+    windows: Windows, tmp_path: Path, unit: str, kind: str, per_unit: float
+) -> None:
     other = replace(windows, info=replace(windows.info, unit=unit))
-    with pytest.raises(SdError, match=f"BIDS holds EEG in volts, and these windows {said}: use --to fif"):
-        Bids(NoOptions())(other, tmp_path / "out", PROVENANCE)
+    (fif,) = Fif(NoOptions())(other, tmp_path / "out", PROVENANCE)
+    epochs = mne.read_epochs(fif, verbose="error")
+    assert set(epochs.get_channel_types()) == {kind}
+    np.testing.assert_allclose(epochs.get_data(picks="all") / per_unit, windows.signal, rtol=2e-7, atol=0)
+
+
+@pytest.mark.parametrize(("unit", "volts"), [("V", 1.0), ("mV", 1e-3), ("nV", 1e-9)])
+def test_edf_is_in_microvolts_whatever_the_windows_are_in(
+    windows: Windows, tmp_path: Path, unit: str, volts: float
+) -> None:
+    signal = (windows.signal * (1e-6 / volts)).astype(np.float32)
+    other = replace(windows, signal=signal, info=replace(windows.info, unit=unit))
+    _, *files = Edf(NoOptions())(other, tmp_path / "out", PROVENANCE)
+    assert {series.physical_dimension for series in edfio.read_edf(files[0]).signals} == {"uV"}
+    for file, expected in zip(files, windows.signal, strict=True):
+        read = mne.io.read_raw_edf(file, verbose="error").get_data() * 1e6
+        span = expected.max(1) - expected.min(1) + 0.02
+        assert (np.abs(read - expected).max(1) <= 0.502 * span / 65535).all()
+
+
+@pytest.mark.parametrize("exporter", [Bids, Edf])
+@pytest.mark.parametrize(("unit", "said"), [("nT", "are in nT"), ("", "have no unit that is known")])
+def test_bids_and_edf_take_potentials_only(
+    windows: Windows, tmp_path: Path, exporter: Any, unit: str, said: str
+) -> None:
+    other = replace(windows, info=replace(windows.info, unit=unit))
+    with pytest.raises(SdError, match=f"(BIDS|EDF) holds EEG in volts, and these windows {said}: use --to fif"):
+        exporter(NoOptions())(other, tmp_path / "out", PROVENANCE)
     assert not (tmp_path / "out").exists()
 
 

@@ -17,6 +17,8 @@ from sd_data.build.splitting import SPLITS
 from sd_data.corpora.options import MetaOptions
 
 _BATCH = 64
+_BETWEEN = "; "
+"""Between two licences."""
 Part = Mapping[str, WindowSet]
 """Split -> its windows."""
 
@@ -175,9 +177,10 @@ def _about(name: str) -> Mapping[str, Any]:
 
 def _joint_about(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Every licence that holds for some of the windows, and whether some were generated."""
-    licences = "; ".join(dict.fromkeys(about["licence"] for about in parts if about.get("licence")))
+    # A part may be joint itself, and then names several.
+    licences = dict.fromkeys(one for about in parts for one in about.get("licence", "").split(_BETWEEN) if one)
     synthetic = any(about.get("synthetic", False) for about in parts)
-    return {**({"licence": licences} if licences else {}), "synthetic": synthetic}
+    return {**({"licence": _BETWEEN.join(licences)} if licences else {}), "synthetic": synthetic}
 
 
 def _people(parts: Mapping[str, Part], split: str) -> list[str]:

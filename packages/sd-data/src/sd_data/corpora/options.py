@@ -20,7 +20,7 @@ class LabelledOptions(RecordingOptions):
     corpus: str = ""
     """Name of the corpus in the dataset; empty takes the folder's."""
     license: str = ""
-    """Under which the recordings are given out, such as "CC0"; empty takes what a BIDS folder says of itself."""
+    """Under which the recordings are given out, such as "CC0"; `windows.json` and reports say it. Empty: not known."""
     columns: Map = Field(default_factory=dict)
     """Our name of a column -> the table's, where they differ, such as {gender="Sex"}."""
     values: dict[str, Map] = Field(default_factory=dict)
@@ -49,6 +49,8 @@ class FilesOptions(LabelledOptions):
 class BidsOptions(LabelledOptions):
     """A folder in the Brain Imaging Data Structure."""
 
+    license: str = ""
+    """Under which the recordings are given out, such as "CC0"; empty takes what `dataset_description.json` says."""
     tasks: tuple[str, ...] = ()
     """Only recordings of these tasks; empty takes all. A recording's task is its state."""
     line_from_sidecar: bool = True

@@ -12,11 +12,11 @@ from typing import Any
 import mne
 import mne_bids
 
-from sd_core.plugin import NoOptions, SdError, Windows
+from sd_core.plugin import NoOptions, Windows
 from sd_core.windows.writing import refuse_existing
 from sd_data.export.folder import whole_folder
 from sd_data.export.marking import GENERATOR, MARK, in_json, labels_of, model_id, states, version
-from sd_data.export.measurement import VOLTS, in_volts, measurement
+from sd_data.export.measurement import in_volts, measurement, refuse_no_potentials
 
 PARTICIPANT = {"age": "age", "gender": "sex", "health": "group"}
 """Label columns that BIDS has a name for."""
@@ -51,9 +51,7 @@ class Bids:
             SdError: it exists or cannot be written, or the windows are no potentials.
         """
         refuse_existing(out)
-        if windows.info.unit not in VOLTS:
-            unit = f"are in {windows.info.unit}" if windows.info.unit else "have no unit that is known"
-            raise SdError(f"BIDS holds EEG in volts, and these windows {unit}: use --to fif")
+        refuse_no_potentials(windows.info, "BIDS")
         header = measurement(windows.info, provenance)
         with whole_folder(out) as root:
             for number, state in enumerate(states(windows)):

@@ -16,6 +16,7 @@ from sd_core.plugin import NoOptions, SdError, SignalInfo, Windows
 from sd_core.windows.writing import refuse_existing
 from sd_data.export.folder import whole_folder
 from sd_data.export.marking import GENERATOR, labels_of, statement
+from sd_data.export.measurement import in_volts, refuse_no_potentials
 
 TABLE = "recordings.csv"
 RECORD_BYTES = 61_440
@@ -27,7 +28,8 @@ FIELD = 8
 class Edf:
     """`window-000000.edf`, ...: 16 bits per sample, so values are right to half a step, (max - min) / 131070.
 
-    The range is that of the channel in the window, rounded outward to .01 of its unit. Patient and recording
+    Potentials are written in microvolts, whatever the unit of the windows: readers such as MNE take a dimension that
+    they do not know for volts. The range is that of the channel in the window, rounded outward to .01 uV. Patient and recording
     fields say "synthetic"; the first annotation holds the provenance, the second the labels.
     `recordings.csv` names every file and its labels, as `sd-data build files` reads them: every window has a
     subject of its own, and the class stands for the state where that was not asked for.
@@ -44,10 +46,11 @@ class Edf:
         """Write the folder `out`, which must not exist.
 
         Raises:
-            SdError: it exists or cannot be written, or EDF has no room for a channel's name, for the rate or for
-                a value.
+            SdError: it exists or cannot be written, the windows are no potentials, or EDF has no room for a channel's
+                name, for the rate or for a value.
         """
         refuse_existing(out)
+        refuse_no_potentials(windows.info, "EDF")
         _refuse_names(windows.info.channel_names)
         record = record_duration(windows.info)
         names = [f"window-{number:06d}.edf" for number in range(len(windows))]
@@ -61,16 +64,17 @@ class Edf:
 def edf(windows: Windows, number: int, record: float, provenance: Mapping[str, Any]) -> edfio.Edf:
     """One window as a file in memory, in data records of that many seconds."""
     info = windows.info
+    microvolts = in_volts(windows.signal[number], info.unit) * 1e6
     signals = [
         edfio.EdfSignal(
             channel,
             info.sfreq,
             label=name,
             transducer_type="synthetic",
-            physical_dimension=_dimension(info.unit),
+            physical_dimension="uV",
             physical_range=_range(channel, name, number),
         )
-        for name, channel in zip(info.channel_names, windows.signal[number].astype(np.float64), strict=True)
+        for name, channel in zip(info.channel_names, microvolts, strict=True)
     ]
     labels = {"window": number, **labels_of(windows, number)}
     return edfio.Edf(
@@ -113,13 +117,8 @@ def _refuse_names(names: Sequence[str]) -> None:
         raise SdError(f"EDF takes channel names of up to 16 ASCII characters, not '{unfit[0]}': use --to fif")
 
 
-def _dimension(unit: str) -> str:
-    """The unit, where a field of the header holds it; empty says nothing."""
-    return unit if len(unit) <= FIELD and unit.isascii() and unit.isprintable() else ""
-
-
 def _range(channel: NDArray[np.float64], name: str, number: int) -> tuple[float, float]:
-    """Smallest and largest value, rounded outward to .01; a flat channel has a range too."""
+    """Smallest and largest value in microvolts, rounded outward to .01; a flat channel has a range too."""
     if not np.isfinite(channel).all():
         raise SdError(f"window {number} holds NaN or infinite samples in {name}; EDF cannot hold them")
     low, high = math.floor(channel.min() * 100) / 100, math.ceil(channel.max() * 100) / 100

@@ -9,7 +9,7 @@ import mne
 import numpy as np
 from numpy.typing import NDArray
 
-from sd_core.plugin import SignalInfo
+from sd_core.plugin import SdError, SignalInfo
 from sd_data.build.electrodes import canonical
 from sd_data.export.marking import statement
 
@@ -46,6 +46,17 @@ def montage(channel_names: tuple[str, ...]) -> mne.channels.DigMontage | None:
         return None
     fiducials = {name: known[name] for name in ("nasion", "lpa", "rpa")}
     return mne.channels.make_dig_montage(found, coord_frame=known["coord_frame"], **fiducials)
+
+
+def refuse_no_potentials(info: SignalInfo, whose: str) -> None:
+    """Check that the unit of windows is one of potentials; `whose` is the format that holds nothing else.
+
+    Raises:
+        SdError: it is another one, or not known.
+    """
+    if info.unit not in VOLTS:
+        unit = f"are in {info.unit}" if info.unit else "have no unit that is known"
+        raise SdError(f"{whose} holds EEG in volts, and these windows {unit}: use --to fif")
 
 
 def in_volts(signal: NDArray[np.float32], unit: str) -> NDArray[np.float64]:
