@@ -29,8 +29,8 @@ class Edf:
     """`window-000000.edf`, ...: 16 bits per sample, so values are right to half a step, (max - min) / 131070.
 
     Potentials are written in microvolts, whatever the unit of the windows: readers such as MNE take a dimension that
-    they do not know for volts. The range is that of the channel in the window, rounded outward to .01 uV. Patient and recording
-    fields say "synthetic"; the first annotation holds the provenance, the second the labels.
+    they do not know for volts. The range is that of the channel in the window, rounded outward to .01 uV. Patient and
+    recording fields say "synthetic"; the first annotation holds the provenance, the second the labels.
     `recordings.csv` names every file and its labels, as `sd-data build files` reads them: every window has a
     subject of its own, and the class stands for the state where that was not asked for.
     """
