@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_module
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -65,8 +66,8 @@ def test_the_layer_goes_in_portions_only_where_that_is_the_same(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
-@pytest.mark.parametrize("watched", ["gate_up", "down", "every module"])
-def test_hooks_of_its_matrices_are_called_and_change_nothing(name: str, watched: str) -> None:
+@pytest.mark.parametrize("watched", ["gate_up", "dropout", "down", "every module"])
+def test_hooks_of_its_layers_are_called_and_change_nothing(name: str, watched: str) -> None:
     torch.manual_seed(0)
     layer, x = GEGLU(4, 6).double(), torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     nn.init.normal_(layer.down.weight)
@@ -77,7 +78,7 @@ def test_hooks_of_its_matrices_are_called_and_change_nothing(name: str, watched:
 
     unwatched, called = answers(), []
     if watched == "every module":
-        register, expected = getattr(nn.modules.module, f"register_module_{name}_hook"), {layer.gate_up, layer.down}
+        register, expected = getattr(nn.modules.module, f"register_module_{name}_hook"), set(layer.children())
     else:
         expected = {getattr(layer, watched)}
         register = getattr(getattr(layer, watched), f"register_{name}_hook")
@@ -90,6 +91,25 @@ def test_hooks_of_its_matrices_are_called_and_change_nothing(name: str, watched:
     called.clear()
     assert all(map(torch.equal, answers(), unwatched))
     assert not called
+
+
+@pytest.mark.parametrize("watched", ["gate_up", "dropout", "down"])
+def test_layers_with_another_forward_are_called_as_accelerate_wants_it(watched: str) -> None:
+    """Its hooks replace `forward` on the instance: offloaded weights come back, tensors change devices."""
+
+    class Doubling(ModelHook):
+        def post_forward(self, module: nn.Module, output: Tensor) -> Tensor:
+            del module
+            return 2 * output
+
+    torch.manual_seed(0)
+    layer, x = GEGLU(4, 6).double(), torch.randn(3, 4, dtype=torch.float64)
+    nn.init.normal_(layer.down.weight)
+    plainly = layer(x)
+    add_hook_to_module(getattr(layer, watched), Doubling())
+    assert not torch.allclose(layer(x), plainly)
+    remove_hook_from_module(getattr(layer, watched))
+    torch.testing.assert_close(layer(x), plainly)
 
 
 def test_it_is_counted_without_memory() -> None:

@@ -56,12 +56,16 @@ class GEGLU(nn.Module):
 
     def _is_plain(self) -> bool:
         """Whether its layers do nothing but multiply: neither adapted, nor quantised, nor watched, nor dropped out."""
-        drops = self.training and self.dropout.p > 0
-        layers = self.gate_up, self.down
-        return not drops and all(type(layer) is nn.Linear and not _is_watched(layer) for layer in layers)
+        kinds = (self.gate_up, nn.Linear), (self.dropout, nn.Dropout), (self.down, nn.Linear)
+        if not all(type(layer) is kind and not _is_watched(layer) for layer, kind in kinds):
+            return False
+        return not (self.training and self.dropout.p > 0)
 
 
 def _is_watched(layer: nn.Module) -> bool:
-    """Whether a hook waits for a call of this layer: its own, or one for every module."""
+    """Whether somebody waits for a call of this layer: a hook of its own or for every module, another `forward`.
+
+    accelerate's `add_hook_to_module` replaces `forward` on the instance.
+    """
     own = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
-    return bool(own or _has_any_global_hook())
+    return bool(own or _has_any_global_hook()) or "forward" in layer.__dict__
