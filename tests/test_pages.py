@@ -13,12 +13,18 @@ import click
 import pytest
 
 from sd_core.config.read import read_run
+from sd_core.offers import NAMES
 from sd_core.registry import discover
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/quickstart.md", "config/diffusion/README.md"]
 PREFIXES = ("uv run ", ".venv/bin/")
 MAKE = re.compile(r"^\.PHONY: (.*)$", re.M)
+
+
+def test_every_package_of_ours_is_installed() -> None:
+    """Those of core may be tested alone, the pages may not."""
+    assert set(NAMES) <= {record.distribution for record in discover().plugins}
 
 
 def blocks(page: str, *languages: str) -> Iterator[str]:

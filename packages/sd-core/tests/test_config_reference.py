@@ -82,11 +82,13 @@ def test_the_schema_types_the_options_of_the_named_component(toys: Registry) -> 
     assert set(schema["$defs"]["samplers.heun"]["properties"]) == {"order"}
 
 
-def test_what_we_say_to_install_is_what_our_packages_offer() -> None:
+@pytest.mark.parametrize("distribution", NAMES)
+def test_what_we_say_to_install_is_what_our_packages_offer(distribution: str) -> None:
     offered = {record.distribution: record.components for record in discover().plugins}
-    for distribution, kinds in NAMES.items():
-        found = {kind: {offer.name for offer in offers} for kind, offers in offered[distribution].items() if offers}
-        assert found == {kind: set(names) for kind, names in kinds.items()}
+    if distribution not in offered:  # core can be tested alone; tests/test_pages.py wants them all
+        pytest.skip(f"{distribution} is not installed")
+    found = {kind: {offer.name for offer in offers} for kind, offers in offered[distribution].items() if offers}
+    assert found == {kind: set(names) for kind, names in NAMES[distribution].items()}
 
 
 def test_every_module_of_options_is_kept_free_of_torch() -> None:

@@ -48,6 +48,7 @@ def test_it_is_its_definition_and_so_are_its_gradients() -> None:
 def test_other_widths_dtypes_and_machines_have_pytorch(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if width % 16 == 0:
         monkeypatch.setenv("CC", "no-such-compiler")
+        assert not gating.KERNEL.takes(torch.float32)
     for dtype, bound in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
         parts = inputs(width, dtype)
         for ours, expected in zip(answers(*parts), exact(*parts), strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +16,13 @@ from sd_hourglass.attention import CosineAttention, GlobalAttention
 from sd_hourglass.compiled import turning
 
 pytestmark = needs_compiler
+
+
+@pytest.fixture
+def _forgetting() -> Iterator[None]:
+    """Kernels are remembered for the life of a process; whoever changes the compiler leaves none, come what may."""
+    yield
+    forget_kernels()
 
 
 def attention(dtype: torch.dtype) -> CosineAttention:
@@ -58,6 +67,7 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(map(torch.equal, answers(made, inputs(torch.float32)), alone))
 
 
+@pytest.mark.usefixtures("_forgetting")
 def test_what_it_does_not_take_goes_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
     qkv, scale = inputs(torch.float32), torch.ones(2)
     assert turning.takes(qkv, scale)
@@ -73,4 +83,3 @@ def test_what_it_does_not_take_goes_another_way(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CC", "no-such-compiler")
     forget_kernels()
     assert not turning.takes(qkv, scale)
-    forget_kernels()
