@@ -20,6 +20,7 @@ from sd_core.discovery import PluginRecord
 from sd_core.judging.quick import in_a_line
 from sd_core.options import NoOptions
 from sd_core.registry import Registry
+from sd_core.run.console import Bar
 from sd_core.run.drawing import Drawer
 from sd_core.run.harmless import Harmless, undisturbed
 from sd_core.run.heldout import HeldOut
@@ -226,7 +227,7 @@ def test_resuming_writes_the_same_scores(windows: Path, tmp_path: Path) -> None:
     assert one == other
 
 
-@pytest.mark.parametrize("broken", ["drawing", "held-out", "pictures", "log"])
+@pytest.mark.parametrize("broken", ["drawing", "held-out", "pictures", "log", "terminal"])
 def test_whatever_fails_in_an_evaluation_the_training_goes_on(
     windows: Path,
     plain: Path,
@@ -255,6 +256,8 @@ def test_whatever_fails_in_an_evaluation_the_training_goes_on(
             monkeypatch.setattr("sd_core.run.previews.save_grid", fail)
         case "log":
             monkeypatch.setattr(JsonLines, "write", full)
+        case "terminal":
+            monkeypatch.setattr(Bar, "scored", fail)
     evaluation = {"metrics": ["spread"]}
     lines = trained(windows, tmp_path / "run", evaluation=evaluation, eval_num_windows=2)
     assert_same_weights(plain, tmp_path / "run")
@@ -266,6 +269,7 @@ def test_whatever_fails_in_an_evaluation_the_training_goes_on(
         "held-out": {"eval/spread"},
         "pictures": {"val_loss", "eval/spread"},
         "log": set(),
+        "terminal": {"val_loss", "eval/spread"},
     }
     assert {name for line in lines for name in line} & {"val_loss", "eval/spread"} == expected[broken]
 

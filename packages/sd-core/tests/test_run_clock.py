@@ -24,11 +24,18 @@ def test_evaluations_count_in_the_time_left() -> None:
     clock = Clock(total=40, first=10, evaluations=3, now=hand)
     hand.seconds += 20
     assert clock.left(20) == pytest.approx(40)  # 20 steps of 2 s
+    clock.evaluating()
     hand.seconds += 7
-    clock.evaluated(7)
+    assert clock.left(20) == pytest.approx(40)  # not known yet, and nothing that a step took
+    clock.evaluated()
     assert clock.left(20) == pytest.approx(40 + 2 * 7)
-    clock.evaluated(0)
-    clock.evaluated(0)
+    clock.evaluating()
+    hand.seconds += 1
+    assert clock.left(20) == pytest.approx(40 + 2 * 7)
+    clock.evaluated()
+    assert clock.left(20) == pytest.approx(40 + 4)
+    clock.evaluating()
+    clock.evaluated()
     assert clock.left(20) == pytest.approx(40)
 
 
@@ -52,29 +59,35 @@ def test_a_line_says_the_time_left(capsys: pytest.CaptureFixture[str], monkeypat
     hand = Hand()
     monkeypatch.setattr("sd_core.run.console.Clock", partial(Clock, now=hand))
     with Bar(40, 10).expecting(2) as bar:
-        hand.seconds += 60
-        bar.evaluated(30)
+        hand.seconds += 30
         bar.advance(20)
-        bar.report({"loss": 0.5})
+        bar.evaluating()
+        hand.seconds += 20
+        bar.report({"val_loss": 0.25})
+        hand.seconds += 10
         bar.scored("error 2.00 x floor")
+        bar.evaluated()
+        bar.report({"loss": 0.5})
     assert capsys.readouterr().err.splitlines() == [
-        "step 20/40  loss 0.5000  eta 90 s",
+        "step 20/40  held-out 0.2500  eta 60 s",
         "step 20/40  error 2.00 x floor",
+        "step 20/40  loss 0.5000  eta 90 s",
     ]
 
 
 def test_lines_come_by_name_and_else_seldom(capsys: pytest.CaptureFixture[str]) -> None:
     hand = Hand()
     judging, drawing = (Lines(what, total, now=hand) for what, total in (("judging", 2), ("drawing", 8)))
-    for metric in ("mmd", "c2st"):
-        judging(1, metric)
+    for done, metric in ((0, "mmd"), (1, "c2st"), (1, "")):
+        judging(done, metric)
         hand.seconds += 4
     for _ in range(4):
         hand.seconds += 4
         drawing(2)
     assert capsys.readouterr().err.splitlines() == [
-        "judging 1/2: mmd, after 0 s",
-        "judging 2/2: c2st, after 4 s",
-        "drawing 2/8, after 12 s",
-        "drawing 8/8, after 24 s",
+        "judging 0/2, now mmd, after 0 s",
+        "judging 1/2, now c2st, after 4 s",
+        "judging 2/2, after 8 s",
+        "drawing 2/8, after 16 s",
+        "drawing 8/8, after 28 s",
     ]

@@ -24,10 +24,10 @@ MOST_TRAIN = 8192
 
 
 class Counted(Protocol):
-    """Told how many more are done, and what the newest of them is."""
+    """Told how many more are done, and what is begun now."""
 
     def __call__(self, more: int, about: str = "", /) -> None:
-        """So many more, or the one of this name."""
+        """So many more are done; the one of this name begins."""
 
 
 Counting = Callable[[str, int], AbstractContextManager[Counted]]
@@ -48,8 +48,12 @@ def judged(
     windows: Three, metrics: Mapping[str, Metric], counting: Counting, *, seed: int, joint: bool = True
 ) -> dict[str, Any]:
     """`judge`, showing which metric it is at."""
+    first = next(iter(metrics), "")
     with counting("judging", len(metrics)) as tick:
-        return judge(*windows, metrics, seed=seed, joint=joint, progress=lambda name: tick(1, name))
+        result = judge(*windows, metrics, seed=seed, joint=joint, progress=lambda name: tick(name != first, name))
+        if metrics:
+            tick(1)
+    return result
 
 
 @dataclass(frozen=True)

@@ -21,19 +21,31 @@ class Clock:
     _seconds: float = 0.0
     """That evaluations took."""
     _evaluated: int = 0
+    _evaluating: float | None = None
+    """When the evaluation under way began."""
     _begun: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._begun = self.now()
 
-    def evaluated(self, seconds: float) -> None:
-        """An evaluation has ended, after so many seconds."""
-        self._seconds += seconds
+    def evaluating(self) -> None:
+        """An evaluation begins: until it ends, no time counts as that of steps."""
+        self._evaluating = self.now()
+
+    def evaluated(self) -> None:
+        """The evaluation that was under way has ended."""
+        assert self._evaluating is not None
+        self._seconds += self.now() - self._evaluating
         self._evaluated += 1
+        self._evaluating = None
 
     def left(self, done: int) -> float:
-        """Seconds after `done` steps; how long evaluations take is not known before the first of them."""
-        stepping = (self.now() - self._begun - self._seconds) / max(1, done - self.first)
+        """Seconds after `done` steps; how long evaluations take is not known before the first of them.
+
+        One that is under way counts as still to come.
+        """
+        until = self.now() if self._evaluating is None else self._evaluating
+        stepping = (until - self._begun - self._seconds) / max(1, done - self.first)
         evaluating = self._seconds / max(1, self._evaluated)
         return stepping * (self.total - done) + evaluating * max(0, self.evaluations - self._evaluated)
 

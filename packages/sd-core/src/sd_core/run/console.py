@@ -69,9 +69,13 @@ class Bar:
         """The scores of this moment, in one line that stays."""
         self.say(f"step {self._done}/{self._total}  {text}")
 
-    def evaluated(self, seconds: float) -> None:
-        """An evaluation has ended; it counts in the time that is left."""
-        self._clock.evaluated(seconds)
+    def evaluating(self) -> None:
+        """An evaluation begins."""
+        self._clock.evaluating()
+
+    def evaluated(self) -> None:
+        """It has ended; it counts in the time that is left."""
+        self._clock.evaluated()
 
     def _left(self) -> str:
         return f"eta {in_words(self._clock.left(self._done))}"
@@ -97,7 +101,7 @@ def describe(values: Mapping[str, float]) -> str:
 def counting(what: str, total: int) -> Iterator[Counted]:
     """A bar for a known number of things, now and then a line where there is no terminal.
 
-    Yields a function that is told how many more are done, and what the newest of them is.
+    Yields a function that is told how many more are done, and what is begun now.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -107,7 +111,7 @@ def counting(what: str, total: int) -> Iterator[Counted]:
         task = progress.add_task(what, total=total)
 
         def count(more: int, about: str = "") -> None:
-            progress.update(task, advance=more, description=f"{what}: {about}" if about else what)
+            progress.update(task, advance=more, description=f"{what}, now {about}" if about else what)
 
         yield count
 
@@ -118,7 +122,7 @@ _EVERY = 10.0
 
 @dataclass
 class Lines:
-    """Counts on stderr: a line for each thing that has a name, else one in ten seconds and one at the end."""
+    """Counts on stderr: a line for each thing with a name as it begins, else one in ten seconds, and one at the end."""
 
     what: str
     total: int
@@ -129,11 +133,11 @@ class Lines:
         self._begun = self._said = self.now()
 
     def __call__(self, more: int, about: str = "") -> None:
-        """So many more are done, or begun where they have a name."""
+        """So many more are done, and the one of this name begins."""
         self._done += more
         now = self.now()
         if about or self._done >= self.total or now - self._said >= _EVERY:
-            name = f": {about}" if about else ""
+            name = f", now {about}" if about else ""
             line = f"{self.what} {self._done}/{self.total}{name}, after {in_words(now - self._begun)}"
             print(line, file=sys.stderr, flush=True)
             self._said = now

@@ -165,7 +165,7 @@ def sweep(
 
     # The settings, one after the other; each is on the disk before the next begins.
     todo = [row for row in rows if row.identity not in record.cells]
-    with counting(f"sweeping {len(rows)} settings", bench.count * len(rows)) as tick:
+    with counting(f"sweeping {len(rows)} settings, windows", bench.count * len(rows)) as tick:
         tick(bench.count * (len(rows) - len(todo)))
         _fill(record, todo, bench, tick)
     return _leave(source, record, rows, registry)

@@ -199,15 +199,16 @@ class Trainer:
         """Held-out loss, pictures and scores, from averaged weights."""
         self.guard.settle()
         begun = time.perf_counter()
+        if self.watchers is not None:
+            self.watchers.bar.evaluating()
         with self.state.averages.applied():
             self.model.eval()
             self.previews.show(self.watchers, self.output_dir, self.state.progress.step)
             self.model.train()
         self.accelerator.wait_for_everyone()
-        seconds = time.perf_counter() - begun
-        self._watch.begun += seconds
         if self.watchers is not None:
-            self.watchers.bar.evaluated(seconds)
+            self.watchers.bar.evaluated()
+        self._watch.begun += time.perf_counter() - begun
 
     def save(self) -> None:
         """A checkpoint of this moment; the oldest go when there are too many."""

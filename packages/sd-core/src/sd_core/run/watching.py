@@ -57,10 +57,10 @@ class Watchers:
 
     def scores(self, values: Mapping[str, float], line: str, step: int) -> None:
         """Scores of drawn windows, by their names ("eval/kurtosis", "floor/kurtosis"), and in a line to be read."""
-        self.bar.scored(line)
         self.metrics.write({"step": step, **values})
         for tracker in self.trackers:
             tracker.scalars(values, step)
+        self.bar.scored(line)  # last: a terminal that is gone must not take the scores with it
 
     def _track(self, group: str, values: Mapping[str, float], step: int) -> None:
         for tracker in self.trackers:
