@@ -100,9 +100,17 @@ def test_what_cannot_be_judged_is_refused_before_the_sampling(
     other = write_miniature(tmp_path / "other", replace(TOY_SIGNAL, sfreq=250.0))
     with pytest.raises(SdError, match=r"split 'test' of dataset .* at 250 Hz \(Fz.*the model makes .* at 125 Hz"):
         evaluate(run_dir, out=tmp_path, overrides=(f"dataset.name={other}",), registry=judging_registry())
+    other = write_miniature(tmp_path / "tesla", replace(TOY_SIGNAL, unit="nT"))
+    with pytest.raises(SdError, match=r"split 'test' of dataset '.*tesla' is in nT, the model makes windows in uV"):
+        evaluate(run_dir, out=tmp_path, overrides=(f"dataset.name={other}",), registry=judging_registry())
     (tmp_path / "file").touch()
     with pytest.raises(SdError, match="is a file"):
         evaluate(run_dir, out=tmp_path / "file", registry=judging_registry())
+
+
+def test_data_of_an_unknown_unit_are_taken(run_dir: Path, tmp_path: Path) -> None:
+    other = write_miniature(tmp_path / "other", replace(TOY_SIGNAL, unit=""))
+    assert evaluate(run_dir, out=tmp_path, overrides=(f"dataset.name={other}",), registry=judging_registry()).files
 
 
 def test_another_reference_of_the_data_is_said(run_dir: Path, tmp_path: Path) -> None:
@@ -128,8 +136,8 @@ def test_the_command_prints_verdict_and_files(run_dir: Path, tmp_path: Path, mon
     assert "Spread (uV)" in result.output
     assert "absent is left out" in result.output
     assert str(tmp_path / "metrics.json") in result.output
-    told = [line.partition(",")[0] for line in result.stderr.splitlines() if ", after " in line]
-    assert told == ["drawing windows 4/4", "judging 1/1: spread"]
+    told = [line.partition(", after ")[0] for line in result.stderr.splitlines() if ", after " in line]
+    assert told == ["drawing windows 4/4", "judging 0/1, now spread", "judging 1/1"]
 
 
 @pytest.mark.parametrize("flag", ["--real-split", "--train-split"])

@@ -38,6 +38,10 @@ def _refuse_other_windows(made: SignalInfo, there: SignalInfo, where: str) -> No
             f"{where} has {there} ({', '.join(there.channel_names)}), the model makes {made} "
             f"({', '.join(made.channel_names)}): set dataset.name to data of the model's kind"
         )
+    if made.unit and there.unit and made.unit != there.unit:
+        raise SdError(
+            f"{where} is in {there.unit}, the model makes windows in {made.unit}: set dataset.name to data in that unit"
+        )
 
 
 def networks_of(loaded: LoadedRun) -> list[nn.Module]:
