@@ -93,7 +93,6 @@ def _read_archive(file: Path) -> Samples:
     return Samples(
         named=f"'{file}'",
         info=info,
-        unit=info.unit or None,
         provenance=_provenance(arrays),
         synthetic=bool(arrays.get("synthetic", False)),
         count=len(windows),

@@ -101,4 +101,4 @@ def _of_sets(sets: Sequence[WindowSet], named: str) -> Samples:
     meta = first.meta
     synthetic = bool(meta.get("synthetic"))
     provenance = meta.get("provenance", {}) if synthetic else {}
-    return Samples(named, first.info, meta.get("unit"), provenance, synthetic, int(starts[-1]), read, about_of(meta))
+    return Samples(named, first.info, provenance, synthetic, int(starts[-1]), read, about_of(meta))

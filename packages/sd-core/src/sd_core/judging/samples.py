@@ -21,8 +21,6 @@ class Samples:
     named: str
     """What messages call it: "--generated 'samples'"."""
     info: SignalInfo
-    unit: str | None
-    """Of the numbers; None where nobody says it."""
     provenance: Mapping[str, Any]
     """Where generated windows come from, where that is known."""
     synthetic: bool
@@ -31,6 +29,11 @@ class Samples:
     """The windows at these rows."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What the dataset says of itself; see `about_of`."""
+
+    @property
+    def unit(self) -> str | None:
+        """Of the numbers; None where nobody says it."""
+        return self.info.unit or None
 
     def draw(self, most: int, seed: int) -> tuple[Windows, list[str]]:
         """At most so many windows, drawn at random, and a sentence where some are left out."""
