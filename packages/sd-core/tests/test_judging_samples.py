@@ -164,6 +164,24 @@ def test_electrodes_go_by_name(real: Path, tmp_path: Path) -> None:
     assert any("put into the order" in note for note in results[1]["notes"])
 
 
+@pytest.mark.parametrize(
+    ("reference", "trained", "said"),
+    [
+        ("original", "average", "generated windows to original, held-out windows to average, training windows to ave"),
+        ("original", "unknown", "generated windows to original, held-out windows to average; training windows do not"),
+        ("unknown", "average", ""),
+    ],
+)
+def test_another_reference_is_said_once(tmp_path: Path, reference: str, trained: str, said: str) -> None:
+    real, generated, train = (
+        archive(tmp_path / name, made(info=replace(TOY_SIGNAL, reference=referenced)))
+        for name, referenced in (("r", "average"), ("g", reference), ("t", trained))
+    )
+    evaluation = judge_samples(real, generated, train=train, registry=judging_registry()).evaluation
+    assert [said in warning for warning in evaluation["warnings"]] == [True] * bool(said)
+    assert "referenced" not in " ".join(evaluation["notes"])
+
+
 GEOMETRIES = {
     "rate": (replace(TOY_SIGNAL, sfreq=250.0), r"sampled at 250 Hz, --real '.*' at 125 Hz"),
     "montage": (

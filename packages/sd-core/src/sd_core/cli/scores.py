@@ -27,7 +27,7 @@ def show(evaluation: Mapping[str, Any]) -> None:
     if any(entry["interval"] for entry in evaluation["scores"].values()):
         console.print("95 %: with other held-out people and other windows, of the same weights", style="dim")
     console.print()
-    for sentence in (*evaluation["verdict"], *evaluation["notes"]):
+    for sentence in (*evaluation["verdict"], *evaluation["warnings"], *evaluation["notes"]):
         console.print(sentence, markup=False)
     console.print()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from sd_core.errors import SdError
@@ -11,6 +13,8 @@ from sd_core.task import MICROVOLTS, SignalInfo, Windows
 _LISTED = 8
 """Electrodes named in a sentence."""
 _OTHER_SCALE = 1000.0
+_UNKNOWN = "unknown"
+"""A reference that nobody says."""
 
 
 def refuse_other_kind(samples: Samples, real: Samples) -> list[str]:
@@ -36,11 +40,7 @@ def refuse_other_kind(samples: Samples, real: Samples) -> list[str]:
             f"{samples.named} has windows of {ours.n_samples} samples, {real.named} of {theirs.n_samples}: "
             "cut them alike"
         )
-    return [
-        *_about_unit(samples),
-        *_about_order(samples, real),
-        *about_references(samples.named, samples.info, real.named, real.info),
-    ]
+    return [*_about_unit(samples), *_about_order(samples, real)]
 
 
 def refuse_other_scale(samples: Samples, windows: Windows, real: Windows) -> None:
@@ -97,8 +97,16 @@ def _about_order(samples: Samples, real: Samples) -> list[str]:
     return [f"the electrodes of {samples.named} were put into the order of {real.named}"]
 
 
-def about_references(one: str, ours: SignalInfo, other: str, theirs: SignalInfo) -> list[str]:
-    """A sentence where two sets of these names are not referenced alike; nothing where one does not say it."""
-    if ours.reference == theirs.reference or "unknown" in (ours.reference, theirs.reference):
+def about_references(sets: Mapping[str, SignalInfo]) -> list[str]:
+    """A sentence where sets are not referenced alike: it changes every spectrum and covariance.
+
+    Args:
+        sets: By what they are called ("held-out"); those that do not say their reference are taken to fit the others.
+    """
+    known = {name: info.reference for name, info in sets.items() if info.reference != _UNKNOWN}
+    if len(set(known.values())) < 2:
         return []
-    return [f"{one} is referenced to {ours.reference!r}, {other} to {theirs.reference!r}: scores see that difference"]
+    told = ", ".join(f"{name} windows to {reference}" for name, reference in known.items())
+    rest = [name for name in sets if name not in known]
+    silent = f"; {' and '.join(rest)} windows do not say it" if rest else ""
+    return [f"The sets are not referenced alike, and scores see that: {told}{silent}."]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sd_core.errors import SdError
+from sd_core.judging.alike import about_references
 from sd_core.judging.resampling import Halved, Halves, freedom, halves, interval, margin, on_halves
 from sd_core.judging.surrogates import SURROGATES, TITLES
 from sd_core.judging.verdict import standing, verdict
@@ -57,8 +58,8 @@ def judge(
 
     Returns:
         `scores` (per score: title, unit, ideal, value, floor, surrogates, their intervals, standing),
-        `references` (their titles), `counts`, `data` and `verdict`; numbers that are not defined are None,
-        so are intervals of metrics that are not `Resampleable`.
+        `references` (their titles), `counts`, `data`, `verdict` and `warnings` (sentences on what else may have
+        decided the scores); numbers that are not defined are None, so are intervals of metrics that are not `Resampleable`.
 
     Raises:
         SdError: a set is empty, or the windows do not have one geometry.
@@ -82,6 +83,7 @@ def judge(
         "counts": counts,
         "data": _describe(real),
         "verdict": verdict(scores, compared=counts["compared"], people=counts["subjects"]),
+        "warnings": about_references({"generated": generated.info, "held-out": real.info, "training": train.info}),
     }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from sd_core.errors import SdError
-from sd_core.judging.alike import about_references
 from sd_core.judging.gather import in_memory
 from sd_core.run.sample import LoadedRun
 from sd_core.task import SignalInfo, Windows
@@ -17,7 +16,7 @@ from sd_core.windows.reading import WindowSet
 
 
 def reference_split(loaded: LoadedRun, name: str, most: int, seed: int) -> tuple[Windows, list[str]]:
-    """A split of the run's dataset, at most so many windows of it; sentences on another reference, on what is left out.
+    """A split of the run's dataset, at most so many windows of it, and a sentence where some are left out.
 
     Raises:
         SdError: it is not there, holds pictures, or other windows than the model makes.
@@ -26,10 +25,8 @@ def reference_split(loaded: LoadedRun, name: str, most: int, seed: int) -> tuple
     if not isinstance(source, WindowSet):
         raise SdError(f"dataset.name = {loaded.run.config.dataset.name!r} holds pictures, the model makes windows")
     _refuse_other_windows(made, source.info, f"split {name!r} of dataset {loaded.run.config.dataset.name!r}")
-    notes = about_references("the model", made, f"split {name!r}", source.info)
-    if len(source) > most:
-        notes.append(f"{most} of the {len(source)} windows of split {name!r} were used")
-    return in_memory(source, most, seed), notes
+    left_out = [f"{most} of the {len(source)} windows of split {name!r} were used"] if len(source) > most else []
+    return in_memory(source, most, seed), left_out
 
 
 def _refuse_other_windows(made: SignalInfo, there: SignalInfo, where: str) -> None:

@@ -14,6 +14,7 @@ from sd_core.config.read import Run, read_resolved
 from sd_core.config.write import plain
 from sd_core.disk import disk_errors
 from sd_core.errors import SdError
+from sd_core.judging.alike import about_references
 from sd_core.judging.gather import fingerprint
 from sd_core.judging.judge import floor_for
 from sd_core.judging.quick import described, floor_of, headlines, quick_metrics, quick_scores
@@ -203,8 +204,9 @@ def _bench(
     real, notes = reference_split(loaded, dataset.val_split, MOST_REAL, seed)
     train, more = reference_split(loaded, dataset.train_split, MOST_TRAIN, seed)
     joint = loaded.assembly.representation.parts == 1
+    notes += more + about_references({"generated": loaded.info, "held-out": real.info, "training": train.info})
     told = asked_of(loaded, count, seed).columns()
-    return _Bench(loaded.registry, overrides, metrics, real, train, told, joint, count, seed), notes + more
+    return _Bench(loaded.registry, overrides, metrics, real, train, told, joint, count, seed), notes
 
 
 def _fill(record: Record, todo: Sequence[Row], bench: _Bench, tick: Tick) -> None:

@@ -14,7 +14,7 @@ from sd_data.metrics.bands import posterior
 from sd_data.report import figures
 from sd_data.report.blind import blind
 from sd_data.report.card import card
-from sd_data.report.layout import grid, listed, section
+from sd_data.report.layout import grid, section
 from sd_data.report.matrices import matrices
 from sd_data.report.memorised import memorised
 from sd_data.report.spectra import spectra
@@ -23,8 +23,6 @@ from sd_data.report.tables import scores_table
 from sd_data.report.topography import topographies
 
 NAME = "report.html"
-_UNKNOWN = "unknown"
-"""A reference that nobody says."""
 
 HOW_TO_READ = """Smaller is better unless an ideal is given. <b>Floor</b>: the same score between real
 training windows and the held-out ones, at the same number of windows; nobody can be expected to do better.
@@ -77,7 +75,7 @@ def page(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
         title=escape(str(evaluation.get("title", "Generated EEG"))),
         css=(source / "page.css").read_text("utf-8"),
         lead=_lead(evaluation, windows),
-        verdict=_verdict(evaluation, windows),
+        verdict=_verdict(evaluation),
         sections="\n".join(section for section in sections if section),
     )
 
@@ -85,7 +83,7 @@ def page(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
 def _lead(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
     counts, info = evaluation["counts"], windows["real"].info
     whose = {role: _whose(windows[role]) for role in ("real", "train")}
-    reference = "" if info.reference == _UNKNOWN else f", {info.reference} reference"
+    reference = "" if info.reference == "unknown" else f", {info.reference} reference"
     return escape(
         f"{counts['compared']} generated windows beside {counts['real']} held-out real ones{whose['real']} and "
         f"{counts['train']} training ones{whose['train']}; {info.n_channels} channels, "
@@ -98,21 +96,15 @@ def _whose(windows: Windows) -> str:
     return f" of {count} {'person' if count == 1 else 'people'}" if count else ""
 
 
-def _verdict(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
+def _verdict(evaluation: Mapping[str, Any]) -> str:
     """The sentences, what may have decided them, then what was left out or thinned."""
     sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in evaluation["verdict"])
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in evaluation.get("notes", ()))
-    return f"<ul>{sentences}</ul>{_mixed_references(windows)}{notes}"
-
-
-def _mixed_references(windows: Mapping[str, Windows]) -> str:
-    """Against what each set is recorded, where that is not the same: it changes every spectrum and covariance."""
-    titles = {"generated": "generated", "real": "held-out", "train": "training"}
-    known = {title: windows[role].info.reference for role, title in titles.items()}
-    if len(set(known.values()) - {_UNKNOWN}) < 2:
-        return ""
-    told = listed([f"{title} windows to {reference}" for title, reference in known.items()])
-    return f'<p class="warning">The sets are not referenced alike, and scores see that: {escape(told)}.</p>'
+    told = "".join(
+        f'<p class="{kind}">{escape(sentence)}</p>'
+        for kind in ("warning", "note")
+        for sentence in evaluation.get(f"{kind}s", ())
+    )
+    return f"<ul>{sentences}</ul>{told}"
 
 
 def _scores(evaluation: Mapping[str, Any]) -> str:
