@@ -20,6 +20,7 @@ from sd_core.task import (
     Task,
     Windows,
     WindowSource,
+    data_name,
 )
 from sd_core.templates import Template
 
@@ -46,6 +47,7 @@ __all__ = [
     "TextOptions",
     "WindowSource",
     "Windows",
+    "data_name",
     "disk_errors",
     "hookimpl",
     "whole_file",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Windows:
     """Windows in memory: real or generated."""
 
     signal: NDArray[np.float32]
-    """(n, channels, samples), microvolts."""
+    """(n, channels, samples), in the unit that `info` says."""
     info: SignalInfo
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Label columns by their name in the dataset ("subject", "state", "gender", ...), n values each."""
@@ -140,6 +141,11 @@ def persons_of(columns: Mapping[str, Sequence[Any]]) -> list[tuple[Any, Any] | N
     return [None if subject is None else (corpus, subject) for corpus, subject in pairs]
 
 
+def data_name(place: str) -> str:
+    """Data by their name: where they lie on this machine belongs into no file or page that leaves it."""
+    return PurePath(place).name if PurePath(place).is_absolute() else place
+
+
 class WindowSource(Protocol):
     """Random access to the windows of one split."""
 
@@ -148,7 +154,7 @@ class WindowSource(Protocol):
     def __len__(self) -> int: ...
 
     def signals(self, rows: Sequence[int]) -> NDArray[np.float32]:
-        """The windows at these rows, (len(rows), channels, samples), microvolts."""
+        """The windows at these rows, (len(rows), channels, samples), in the unit that `info` says."""
         ...
 
 

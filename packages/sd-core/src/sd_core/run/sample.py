@@ -24,7 +24,7 @@ from sd_core.run.opening import open_data
 from sd_core.run.setup import autocast, cpu_has_bf16
 from sd_core.run.stored import RUN, TaskCard, read_card
 from sd_core.run.vocabulary import Vocabulary
-from sd_core.task import SignalInfo, Windows
+from sd_core.task import SignalInfo, Windows, data_name
 from sd_core.windows.reading import PictureSet, WindowSet
 
 Tick = Callable[[int], None]
@@ -210,7 +210,7 @@ def provenance(loaded: LoadedRun, count: int, seed: int | None, given: Sequence[
         "representation": loaded.run.config.data.representation,
         "checkpoint": loaded.checkpoint.name,
         "step": step_of(loaded.checkpoint) if loaded.checkpoint.name.startswith("checkpoint-") else None,
-        "trained_on": _title(loaded.run.config.dataset.name),
+        "trained_on": data_name(loaded.run.config.dataset.name),
         "exact_representation": loaded.assembly.representation.exact,
         "ema": loaded.ema,
         "conditioning": loaded.run.config.model.conditioning,
@@ -219,8 +219,3 @@ def provenance(loaded: LoadedRun, count: int, seed: int | None, given: Sequence[
         **inference.model_dump(mode="json", exclude={"extras", "ema"}),
         "seed": inference.seed if seed is None else seed,
     }
-
-
-def _title(dataset: str) -> str:
-    """A dataset by its name: where it lies on this machine belongs into no exported file."""
-    return Path(dataset).name if Path(dataset).is_absolute() else dataset

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from sd_core.plugin import Windows
+from sd_core.plugin import Windows, data_name
 from sd_data.report.layout import section
 from sd_data.report.tables import card_table
 
@@ -71,8 +70,7 @@ def card(evaluation: Mapping[str, Any], windows: Mapping[str, Windows]) -> str:
 
 
 def _named(key: str, value: Any) -> Any:
-    """Data by their name: where they lie on this machine means nothing to who reads the page."""
-    return Path(value).name if key in _PLACES and isinstance(value, str) and Path(value).is_absolute() else value
+    return data_name(value) if key in _PLACES and isinstance(value, str) else value
 
 
 def people(windows: Windows) -> dict[str, Any]:
