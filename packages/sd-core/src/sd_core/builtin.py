@@ -105,7 +105,9 @@ def sd_trackers() -> list[Component]:
 def sd_exporters() -> list[Component]:
     """File formats."""
     return [
-        Component(name="npz", summary="One NumPy archive, microvolts", factory="sd_core.exporters:Npz"),
+        Component(
+            name="npz", summary="One NumPy archive, in the unit of the training data", factory="sd_core.exporters:Npz"
+        ),
         Component(
             name="dataset",
             summary="A window dataset, ready to train or evaluate on",

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 from scipy.signal import welch
 
-from sd_core.plugin import SdError, Windows
+from sd_core.plugin import SdError, SignalInfo, Windows
 from sd_core.windows.reading import PictureSet, WindowSet
-from sd_data.report.figures import spacing, waveforms
+from sd_data.report.figures import density_in_print, in_print, spacing, waveforms
 from sd_data.report.svg import ACCENT, INK, figure, inline, style
 
 _READ = 256
@@ -84,24 +84,28 @@ def write_page(
 
 def _pictures(splits: Mapping[str, WindowSet]) -> list[tuple[Figure, str]]:
     signals = {name: split.signals(_spread(len(split), _READ)) for name, split in splits.items()}
-    sfreq = next(iter(splits.values())).info.sfreq
+    info = next(iter(splits.values())).info
+    unit = in_print(info).strip()
     ages = {
         name: [float(age) for age in split.column("age") if age is not None]
         for name, split in splits.items()
         if "age" in split.column_names
     }
     drawn = [
-        (_spectra(signals, sfreq), "Power spectra of the splits, median and the middle 80 % of train windows"),
-        (_channels(signals, next(iter(splits.values())).info.channel_names), "Standard deviation of every electrode"),
-        (_histogram(_amplitudes(signals), "Amplitude of windows", "µV (standard deviation)"), "Amplitudes of windows"),
+        (_spectra(signals, info), "Power spectra of the splits, median and the middle 80 % of train windows"),
+        (_channels(signals, info), "Standard deviation of every electrode"),
+        (
+            _histogram(_amplitudes(signals), "Amplitude of windows", f"{unit} (standard deviation)".strip()),
+            "Amplitudes of windows",
+        ),
     ]
     if any(ages.values()):
         drawn.append((_histogram(ages, "Age of the people, by window", "years"), "Ages"))
     return drawn
 
 
-def _spectra(signals: Mapping[str, NDArray[np.float32]], sfreq: float) -> Figure:
-    drawn = figure()
+def _spectra(signals: Mapping[str, NDArray[np.float32]], info: SignalInfo) -> Figure:
+    drawn, sfreq = figure(), info.sfreq
     axes = drawn.subplots()
     for (name, signal), look in zip(signals.items(), _LOOKS, strict=False):
         hertz, power = welch(signal, sfreq, nperseg=min(signal.shape[-1], round(2.048 * sfreq)), axis=-1)
@@ -111,21 +115,21 @@ def _spectra(signals: Mapping[str, NDArray[np.float32]], sfreq: float) -> Figure
         if look is _LOOKS[0]:
             axes.fill_between(hertz[inside], low, high, color=INK, alpha=0.12, linewidth=0)
         axes.plot(hertz[inside], middle, label=name, **look)
-    axes.set(title="Power spectrum, all electrodes", xlabel="Hz", ylabel="dB (1 µV²/Hz)")
+    axes.set(title="Power spectrum, all electrodes", xlabel="Hz", ylabel=density_in_print(info))
     axes.margins(x=0)
     axes.legend()
     return drawn
 
 
-def _channels(signals: Mapping[str, NDArray[np.float32]], names: Sequence[str]) -> Figure:
-    drawn = figure(4.8, 3.0)
+def _channels(signals: Mapping[str, NDArray[np.float32]], info: SignalInfo) -> Figure:
+    drawn, names = figure(4.8, 3.0), info.channel_names
     axes = drawn.subplots()
     for (name, signal), look, mark in zip(signals.items(), _LOOKS, "os^", strict=False):
         spread = np.median(signal.std(axis=-1), axis=0)
         axes.plot(range(len(names)), spread, linestyle="none", marker=mark, color=look["color"], label=name, alpha=0.8)
     shown = range(0, len(names), -(-len(names) // 32))
     axes.set_xticks(list(shown), [names[place] for place in shown], rotation=90, fontsize=7)
-    axes.set(title="Electrodes", ylabel="µV (median standard deviation)", ylim=(0, None))
+    axes.set(title="Electrodes", ylabel=f"{in_print(info)} (median standard deviation)".strip(), ylim=(0, None))
     axes.legend()
     return drawn
 

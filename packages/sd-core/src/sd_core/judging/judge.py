@@ -59,7 +59,8 @@ def judge(
     Returns:
         `scores` (per score: title, unit, ideal, value, floor, surrogates, their intervals, standing),
         `references` (their titles), `counts`, `data`, `verdict` and `warnings` (sentences on what else may have
-        decided the scores); numbers that are not defined are None, so are intervals of metrics that are not `Resampleable`.
+        decided the scores); numbers that are not defined are None, so are intervals of metrics that are not
+        `Resampleable`.
 
     Raises:
         SdError: a set is empty, or the windows do not have one geometry.

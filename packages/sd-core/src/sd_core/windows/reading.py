@@ -67,7 +67,7 @@ class WindowSet(Rows):
         )
 
     def signals(self, rows: Sequence[int]) -> NDArray[np.float32]:
-        """The windows at these rows: (len(rows), channels, samples) microvolts, a fresh array.
+        """The windows at these rows: (len(rows), channels, samples) in the unit of `info`, a fresh array.
 
         Raises:
             SdError: a window of a dataset that was built elsewhere holds values that are not finite.

@@ -42,8 +42,8 @@ def write_windows(
 
     Args:
         out: Folder to make; must not exist.
-        splits: Split name -> rows: `signal` (channels, samples) float32 in microvolts, and label columns,
-            the same ones in every row. None is a missing value.
+        splits: Split name -> rows: `signal` (channels, samples) float32 in the unit of `info`, and label
+            columns, the same ones in every row. None is a missing value.
         info: Geometry of every window.
         meta: Goes into `windows.json` beside the geometry, the splits' sizes and hashes, and the statistics
             of the train split. Read after the last window, so rows may still fill it.

@@ -63,6 +63,11 @@ def in_print(info: SignalInfo) -> str:
     return f" {info.unit.replace('uV', 'µV')}" if info.unit else ""
 
 
+def density_in_print(info: SignalInfo) -> str:
+    """What decibels of a power density are relative to."""
+    return f"dB (1{in_print(info)}²/Hz)" if info.unit else "dB"
+
+
 def spacing(real: Windows) -> float:
     """Distance between traces: four times the typical deviation, rounded to 5."""
     return max(5.0, 5 * round(4 * float(np.median(features(real).deviation)) / 5))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sd_core.plugin import Windows
 from sd_data.metrics.features import features
+from sd_data.report.figures import in_print
 from sd_data.report.layout import Drawn, grid, section
 from sd_data.report.svg import figure
 
@@ -19,7 +20,8 @@ PANELS = ("Held-out real", "Generated", "Difference")
 
 def matrices(windows: Mapping[str, Windows]) -> str:
     """The section; nothing for a single electrode."""
-    names = windows["real"].info.channel_names
+    info = windows["real"].info
+    names, unit = info.channel_names, in_print(info).strip()
     if len(names) < 2:
         return ""
     covariance = [features(windows[role]).covariance.mean(0) for role in ("real", "generated")]
@@ -27,7 +29,7 @@ def matrices(windows: Mapping[str, Windows]) -> str:
     # The largest variances are those of a few frontal electrodes: they would leave the rest in one shade.
     furthest = max(float(np.percentile(np.abs(covariance[0]), 97)), 1e-6)
     drawn = [
-        *_panels("Covariance", covariance, names, (furthest, furthest / 2), "µV²"),
+        *_panels("Covariance", covariance, names, (furthest, furthest / 2), f"{unit}²" if unit else ""),
         *_panels("Correlation", correlation, names, (1.0, 0.5), ""),
     ]
     note = (

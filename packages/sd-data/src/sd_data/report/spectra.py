@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sd_core.plugin import Windows
 from sd_data.metrics.bands import electrode, whole
 from sd_data.metrics.features import features
+from sd_data.report.figures import density_in_print
 from sd_data.report.layout import grid, section
 from sd_data.report.svg import ACCENT, INK, figure
 
@@ -84,7 +85,7 @@ def _spectrum(windows: Mapping[str, Windows], title: str, channels: Sequence[int
     axes.fill_between(frequency[bins], low, high, color=INK, alpha=0.12, linewidth=0, label=spread.whose)
     for role, look in looks.items():
         axes.plot(frequency[bins], features(windows[role]).decibels[:, channels][..., bins].mean((0, 1)), **look)
-    axes.set(title=title, xlabel="Hz", ylabel="dB (1 µV²/Hz)")
+    axes.set(title=title, xlabel="Hz", ylabel=density_in_print(windows["real"].info))
     axes.margins(x=0)
     axes.legend()
     return drawn
