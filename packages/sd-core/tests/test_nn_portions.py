@@ -97,7 +97,7 @@ def test_hooks_of_its_layers_are_called_and_change_nothing(name: str, watched: s
 def test_layers_with_another_forward_are_called_as_accelerate_wants_it(watched: str) -> None:
     """Its hooks replace `forward` on the instance: offloaded weights come back, tensors change devices."""
 
-    class Doubling(ModelHook):
+    class Doubling(ModelHook):  # type: ignore[misc] # accelerate says no types
         def post_forward(self, module: nn.Module, output: Tensor) -> Tensor:
             del module
             return 2 * output

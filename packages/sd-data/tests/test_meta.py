@@ -113,12 +113,12 @@ def test_every_licence_of_a_part_holds(tmp_path: Path) -> None:
         about = {"licence": licence} if licence else {}
         (part / META_FILE).write_text(json.dumps({**read_meta(part), "about": about}))
     assert join(tmp_path / "all", *parts).exit_code == 0
-    about = {"licence": "CC0; ODC-By 1.0", "synthetic": False}
-    assert read_meta(tmp_path / "all")["about"] == about
+    both = {"licence": "CC0; ODC-By 1.0", "synthetic": False}
+    assert read_meta(tmp_path / "all")["about"] == both
     later = write_part(tmp_path / "e", "e")
     (later / META_FILE).write_text(json.dumps({**read_meta(later), "about": {"licence": "ODC-By 1.0"}}))
     assert join(tmp_path / "more", tmp_path / "all", later).exit_code == 0
-    assert read_meta(tmp_path / "more")["about"] == about
+    assert read_meta(tmp_path / "more")["about"] == both
 
 
 def test_what_would_repeat_or_leak_is_refused(tmp_path: Path) -> None:

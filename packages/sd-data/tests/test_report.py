@@ -18,7 +18,7 @@ from sd_core.plugin import NoOptions, SdError, SignalInfo, Windows
 from sd_core.registry import discover
 from sd_core.testing.metric import toy_windows
 from sd_data.build.electrodes import CLASSICAL_19
-from sd_data.report import figures, html, matrices, spectra
+from sd_data.report import figures, html, spectra
 from sd_data.report.blind import blind, shuffled
 from sd_data.report.card import card, people
 from sd_data.report.html import HtmlReport
@@ -366,30 +366,6 @@ def test_mixed_references_are_said_aloud() -> None:
         text = html._verdict(evaluation_of({**windows, "generated": other}))
         assert text.count("generated windows to original, held-out windows to average, training windows to av") == said
         assert text.count('<p class="warning">The sets') == said
-
-
-@pytest.mark.parametrize(("unit", "said"), [("uV", "traces 40 µV apart"), ("", "traces 40 apart")])
-def test_waveforms_say_their_scale(unit: str, said: str) -> None:
-    windows = eeg(("Fz", "Cz"))
-    windows = replace(windows, info=replace(windows.info, unit=unit))
-    (axes,) = figures.waveforms(windows, 0, "A", "black", 40.0).axes
-    assert axes.get_xlabel() == f"seconds; {said}"
-
-
-@pytest.mark.parametrize(
-    ("unit", "power", "variance"), [("uV", "dB (1 µV²/Hz)", "µV²"), ("nT", "dB (1 nT²/Hz)", "nT²"), ("", "dB", "")]
-)
-def test_axes_say_the_unit_of_the_data(unit: str, power: str, variance: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = eeg(("Fz", "Cz"))
-    windows = dict.fromkeys(("real", "generated", "train"), replace(one, info=replace(one.info, unit=unit)))
-    drawn: list[Any] = []
-    for module in (spectra, matrices):
-        monkeypatch.setattr(module, "grid", lambda figures, *_: drawn.extend(figures) or "")
-    spectra.spectra(windows)
-    matrices.matrices(windows)
-    (first, *_), (covariance, *_) = drawn[0], drawn[-6]
-    assert first.axes[0].get_ylabel() == power
-    assert covariance.axes[1].get_xlabel().strip() == variance
 
 
 def test_the_card_warns_of_copies_and_of_synthesised_waves() -> None:
