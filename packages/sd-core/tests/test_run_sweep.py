@@ -30,6 +30,7 @@ from sd_core.judging.ranking import places
 from sd_core.options import NoOptions
 from sd_core.registry import Registry
 from sd_core.run.cells import Axes
+from sd_core.run.console import counting
 from sd_core.run.sample import LoadedRun, generate, load_run
 from sd_core.run.sweep import Swept, sweep
 from sd_core.run.train import train
@@ -100,9 +101,12 @@ def test_the_default_grid_leaves_out_what_a_run_cannot_do(runs: dict[str, Path],
     assert ends == {"", *(f", guidance {scale}{place}" for scale in (1.5, 2.5) for place in ("", " in 0.1-0.7"))}
 
 
-def test_it_leaves_a_record_a_table_a_plot_and_the_best(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_it_leaves_a_record_a_table_a_plot_and_the_best(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     axes = Axes(snapshots=("all",), samplers=("heun",), steps=(1, 2), ema=(0.05,))
-    swept = sweep(runs["none"], axes, out=tmp_path, count=6, registry=registry())
+    swept = sweep(runs["none"], axes, out=tmp_path, count=6, registry=registry(), counting=counting)
+    assert "sweeping 4 settings, windows 24/24, after" in capsys.readouterr().err
     assert [path.name for path in swept.files] == ["sweep.json", "sweep.csv", "best.toml", "sweep.svg"]
     settings = swept.content["settings"]
     assert len(settings) == 4
