@@ -62,3 +62,26 @@ def test_it_starts_at_zero_and_then_shows() -> None:
     with torch.no_grad():
         network.own.gains.everywhere.weight.fill_(1.0)
     assert network(x, t).any()
+
+
+def test_how_loud_a_window_is_shows_through_much_noise() -> None:
+    """At t = .9 the data are a hundredth of the noise's power, in 40,960 values: enough for all of them together."""
+    shape, t = GridShape(1, 20, 2048), 0.9
+    x0, noise = torch.randn(2, 16, *shape, generator=torch.Generator().manual_seed(0))
+    x0[:8] *= 2
+    x0[8:] *= 0.5
+    xt, variance = (1 - t) * x0 + t * noise, (1 - t) ** 2 + t**2
+    found = (1 - t) / variance * xt + t / variance**0.5 * OwnFilter(shape)(xt, torch.full((16,), t))
+    shares = (found * xt).mean((1, 2, 3)) / xt.square().mean((1, 2, 3))
+    assert shares[:8].min() > 2 * shares[8:].max()
+
+
+def test_a_silent_network_can_be_the_filter() -> None:
+    """Under v_prediction, whose target is ((1 - t) noise - t x0) / s: what is added to x0 is there times -t / s."""
+    options = DiTOptions(layers=1, heads=1, head_dim=16, own_filter=True, own_gain=-1.0, local_gains=True)
+    network, t = DiT(options, Task(SERIES, Condition())).eval(), 0.3
+    x0, noise = draw(SERIES, mixed=True), torch.randn(4, *SERIES, generator=torch.Generator().manual_seed(1))
+    xt, times, s = (1 - t) * x0 + t * noise, torch.full((4,), t), ((1 - t) ** 2 + t**2) ** 0.5
+    torch.testing.assert_close(network(xt, times), -OwnFilter(SERIES)(xt, times))
+    target = ((1 - t) * noise - t * x0) / s
+    assert (network(xt, times) - target).square().mean() < 0.95 * target.square().mean()

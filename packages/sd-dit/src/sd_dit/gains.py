@@ -17,11 +17,12 @@ SPANS = (1, 5, 17)
 class Gains(nn.Module):
     """A gain for each component of a patch, told by the condition and, where `local`, by what the blocks found there.
 
-    It starts at zero.
+    It starts at `start`, everywhere.
     """
 
-    def __init__(self, values: int, width: int, *, local: bool) -> None:
+    def __init__(self, values: int, width: int, *, local: bool, start: float = 0.0) -> None:
         super().__init__()
+        self.start = start
         self.everywhere = nn.Linear(width, values, bias=False)
         self.here = nn.Linear(width, values, bias=False) if local else None
         for layer in (self.everywhere, self.here):
@@ -30,7 +31,7 @@ class Gains(nn.Module):
 
     def forward(self, condition: Tensor, found: Tensor) -> Tensor:
         """From condition (B, width) and what the blocks found (B, N, width) -> (B, 1 or N, values)."""
-        gains: Tensor = self.everywhere(condition)[:, None]
+        gains: Tensor = self.start + self.everywhere(condition)[:, None]
         return gains if self.here is None else gains + self.here(found)
 
 

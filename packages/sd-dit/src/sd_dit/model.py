@@ -15,7 +15,7 @@ from sd_core.nn.norms import modulate
 from sd_core.nn.patches import Patches, default_patch, warn_of_many_tokens
 from sd_core.nn.roles import Role, parameter_roles
 from sd_core.nn.rope import AxialRope
-from sd_core.plugin import Task
+from sd_core.plugin import GridShape, Task
 from sd_dit.block import Block
 from sd_dit.direct import DirectPath
 from sd_dit.gains import PatchLevel
@@ -27,7 +27,7 @@ class DiT(nn.Module):
     """DiT (Peebles & Xie 2023) on a flow path (SiT, Ma 2024), for any rectangle.
 
     Time and `vector` modulate every block; `tokens` stand before the patches in the sequence and
-    have no position. The output starts at zero.
+    have no position. The output starts at zero, but for `own_gain` times the window's own filter.
 
     Raises:
         SdError: `patch_size` does not fit the grid.
@@ -64,7 +64,7 @@ class DiT(nn.Module):
         nn.init.zeros_(self.output.weight)
         local = options.local_gains
         self.direct = DirectPath(self.patches.values, width, local=local) if options.direct_path else None
-        self.own = OwnPath(task.shape, self.patches, width, local=local) if options.own_filter else None
+        self.own = _own_path(options, task.shape, self.patches, width)
         self.patch_level = PatchLevel(self.patches, width) if local else None
 
     def forward(self, x: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
@@ -123,6 +123,12 @@ def _patch_embedding(values: int, width: int, bottleneck: int) -> nn.Module:
     if 0 < bottleneck < values and 4 * values > width:
         return nn.Sequential(nn.Linear(values, bottleneck, bias=False), nn.Linear(bottleneck, width, bias=False))
     return nn.Linear(values, width, bias=False)
+
+
+def _own_path(options: DiTOptions, shape: GridShape, patches: Patches, width: int) -> OwnPath | None:
+    if not options.own_filter:
+        return None
+    return OwnPath(shape, patches, width, local=options.local_gains, start=options.own_gain)
 
 
 def _row_table(rows: int, width: int) -> nn.Parameter | None:

@@ -38,6 +38,9 @@ class DiTOptions(Options):
     own_filter: bool = False
     """Show the blocks the input as filtered by its own covariance, and add that to the output with gains told by the
     condition: windows keep how their electrodes and frequencies go together. Best on whitened data."""
+    own_gain: float = 0.0
+    """Gain of `own_filter` before any training. With prediction_type "v_prediction" -1 makes a silent network that
+    filter: how loud a window becomes is decided near the noise, where a network learns it last."""
     local_gains: bool = False
     """Let the gains of `direct_path` and `own_filter` differ from patch to patch, and tell the blocks how strong the
     data in each patch is: EEG waxes and wanes within a window, and one filter for all of it draws Gaussian windows."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +14,12 @@ from sd_dit.gains import Gains
 
 SERIES = 512
 """From this many columns on the width is taken for time (`sd_core.nn.levels`)."""
-SPECTRUM, LEVELS, BANDS = 64, 16, 8
-"""Groups of frequencies: for the power of all rows, for the power of each row, for the covariance of the rows."""
+SPECTRUM, LEVELS, BANDS = (1, 8, 64), (1, 16), 8
+"""Groups of frequencies: for the power of all rows, for the power of each row, for the covariance of the rows.
+
+From all of them to few: how loud a window is shows through more noise than its spectrum, and what a window becomes is
+decided there.
+"""
 DOUBT, DOUBT_OF_COVARIANCE = 4.0, 32.0
 """How little is trusted what noise hides; found on recordings of eegmat, where twice or half as much is alike."""
 NEAR = 1e-3
@@ -25,12 +31,12 @@ QUIET = 0.02
 class OwnPath(nn.Module):
     """The window's own filter by patches: shown to the blocks, and past them with gains told by the condition."""
 
-    def __init__(self, shape: GridShape, patches: Patches, width: int, *, local: bool) -> None:
+    def __init__(self, shape: GridShape, patches: Patches, width: int, *, local: bool, start: float) -> None:
         super().__init__()
         self.patches = patches
         self.filter = OwnFilter(shape)
         self.show = nn.Linear(patches.values, width, bias=False)
-        self.gains = Gains(patches.values, width, local=local)
+        self.gains = Gains(patches.values, width, local=local, start=start)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Patches (B, N, values) of what the filter of x (B, C, H, W) at t (B,) adds."""
@@ -43,10 +49,10 @@ class OwnFilter(nn.Module):
 
     People differ in how electrodes and frequencies go together more than in anything else about their EEG. A denoiser
     for everybody makes everybody alike; one that goes by x_t x_t^T removes less of what this window is made of.
-    In x_t = (1 - t) x0 + t noise it is x0 = (I - t^2 S^-1) x_t / (1 - t), with S = E x_t x_t^T. S is taken as powers
-    of fine groups of frequencies, times those of each row in wider ones, times a covariance in wider ones still; each
-    is known from so many samples, and drawn towards that of white data of unit variance the more the less the data
-    show in the noise. No weights: it is worked out anew for every input.
+    In x_t = (1 - t) x0 + t noise it is x0 = (I - t^2 S^-1) x_t / (1 - t), with S = E x_t x_t^T. S is taken as the power
+    of all there is, times that of groups of frequencies against it, times that of each row against those, times a
+    covariance of the rows; each is known from so many samples, and drawn towards what is known without it the more the
+    less the data show in the noise. No weights: it is worked out anew for every input.
 
     Rows of a series are its electrodes; of a picture, where the height is frequency, its channels.
     """
@@ -55,7 +61,10 @@ class OwnFilter(nn.Module):
         super().__init__()
         self._is_series = shape.width >= SERIES
         count = shape.width // 2 if self._is_series else shape.height
-        self._groups = tuple(groups(count, most) for most in (SPECTRUM, LEVELS, BANDS))
+        self._powers = tuple(
+            (groups(count, most), rows) for rows, counts in ((False, SPECTRUM), (True, LEVELS)) for most in counts
+        )
+        self._bands = groups(count, BANDS)
 
     @torch.no_grad()
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -63,10 +72,10 @@ class OwnFilter(nn.Module):
         with without_autocast(x.device):
             time = t.float().clamp(NEAR, 1 - NEAR)
             if not self._is_series:
-                return own_share(x.float(), time, *self._groups)
+                return own_share(x.float(), time, self._powers, self._bands)
             spectrum = torch.fft.rfft(x.float().flatten(1, 2), norm="ortho")[..., 1 : x.shape[3] // 2 + 1]
             # Real and imaginary parts of white noise have half its variance each.
-            added = own_share(2**0.5 * torch.view_as_real(spectrum), time, *self._groups)
+            added = own_share(2**0.5 * torch.view_as_real(spectrum), time, self._powers, self._bands)
             padded = nn.functional.pad(torch.view_as_complex(added.contiguous() / 2**0.5), (1, 0))
             back: Tensor = torch.fft.irfft(padded, n=x.shape[3], norm="ortho").reshape(x.shape)
             return back
@@ -77,20 +86,21 @@ def groups(count: int, most: int) -> int:
     return next(number for number in range(min(most, count), 0, -1) if count % number == 0)
 
 
-def own_share(x: Tensor, t: Tensor, spectrum: int, levels: int, bands: int) -> Tensor:
+def own_share(x: Tensor, t: Tensor, powers: Sequence[tuple[int, bool]], bands: int) -> Tensor:
     """The filter's x0 less that of white data, times s / t with s^2 = (1 - t)^2 + t^2.
 
     Args:
         x: (B, rows, frequencies, samples), where white data have unit variance.
         t: (B,), inside (0, 1).
-        spectrum: groups of frequencies that have a power,
-        levels: groups in which each row has one,
+        powers: In how many groups of frequencies there is a power, and whether every row has its own; each against
+            those before it.
         bands: groups in which rows have a covariance.
     """
     t = t[:, None, None, None]
     variance = (1 - t) ** 2 + t**2
-    power = _power(x, t, spectrum, rows=False)
-    power = power * _power(x / power.sqrt(), t, levels, rows=True)
+    power = torch.ones_like(t)
+    for count, rows in powers:
+        power = power * _power(x / power.sqrt(), t, count, rows=rows)
     y = (x / power.sqrt()).unflatten(2, (bands, -1)).transpose(1, 2).flatten(3)
     trust = _trust(t, y.shape[3], DOUBT_OF_COVARIANCE)
     identity = torch.eye(x.shape[1], device=x.device)
