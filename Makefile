@@ -46,7 +46,7 @@ check: install ## style, types, layers, generated pages, pins
 	$(BIN)/python scripts/config_summary.py --check
 	$(BIN)/python scripts/constraints.py --check
 
-bench: install ## what README's speed figures come from
+bench: install ## speed and memory, beside what they are compared with
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.trainer_step
 	$(BIN)/python -m benchmarks.dit_step
