@@ -99,4 +99,6 @@ def test_every_shipped_config_is_valid() -> None:
     shipped = [path for path in sorted((ROOT / "config").rglob("*.toml")) if path.name != "default.toml"]
     assert shipped
     for path in shipped:
-        assert read_run(path, (), registry).config.training.epochs <= 200
+        run = read_run(path, (), registry)
+        assert run.config.training.epochs <= 200
+        assert not run.notices, f"{path} warns of itself"

@@ -220,6 +220,25 @@ def test_what_does_nothing_is_said_once(write: Write, toys: Registry) -> None:
     assert "cfg_dropout" not in str(read_run("run.toml", ("model.conditioning=classes",), toys).notices)
 
 
+@pytest.mark.parametrize(
+    ("dropout", "overrides", "said"),
+    [(0.1, (), False), (0.2, (), True), (0.1, ("model.extras.cfg_dropout=0.1",), True)],
+)
+def test_the_default_dropout_beside_a_conditioning_of_none_waits_for_another(
+    write: Write, toys: Registry, dropout: float, overrides: tuple[str, ...], said: bool
+) -> None:
+    text = f"{HEAD}conditioning = 'none'\n[model.extras]\ncfg_dropout = {dropout}\n"
+    assert ("cfg_dropout does nothing" in str(read_run(write(text), overrides, toys).notices)) == said
+
+
+def test_the_seed_of_a_training_that_is_over_is_refused(write: Write, toys: Registry) -> None:
+    stored = write(f"{HEAD}\n[training]\nseed = 3", "stored.toml")
+    assert read_resolved(stored, ("inference.seed=5",), toys).config.inference.seed == 5
+    with pytest.raises(SdError, match=r"--set training.seed: .* --seed N or inference.seed"):
+        read_resolved(stored, ("training.seed=5",), toys)
+    assert read_run(stored, ("training.seed=5",), toys).config.training.seed == 5
+
+
 def test_a_stored_run_says_only_what_is_set_now(write: Write, toys: Registry) -> None:
     training = "[training]\nepochs = 2\nmax_train_steps = 5\neval_num_steps = 5\neval_strategy = 'epoch'"
     text = HEAD + "revision = 'main'\n[model.extras]\ncfg_dropout = 0.1\n" + training

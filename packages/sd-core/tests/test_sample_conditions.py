@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from click.testing import CliRunner, Result
 
 from sd_core.cli.sample import main
 from sd_core.config.read import read_run
+from sd_core.run.checkpoint import newest
 from sd_core.run.sample import asked_of, generate, load_run
-from sd_core.run.stored import EXAMPLES_KEPT, _scattered
+from sd_core.run.stored import EXAMPLES_KEPT, TASK, _scattered, read_card
 from sd_core.run.train import train
-from sd_core.testing.toys import toy_config, toy_registry, write_toy_windows
+from sd_core.testing.toys import TOY_SIGNAL, toy_config, toy_registry, write_toy_windows
+from sd_core.testing.windows import CLASSES, made_up_rows
+from sd_core.windows.writing import write_windows
 
 TEMPLATE = "EEG of a(n)[ {age:.0f}-year-old] {gender:F=woman|M=man}[ ({health})], {state}"
 KINDS: dict[str, dict[str, Any]] = {
@@ -202,3 +206,49 @@ def test_a_window_depends_on_what_is_asked_of_it_and_on_nothing_else(runs: dict[
     mixed = generate(loaded, 2, given=[{"class": "rest"}, {"class": "arithmetic"}]).signal
     assert not np.allclose(rest, work)
     np.testing.assert_allclose(mixed, [rest[0], work[1]], rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Toy models of windows none of which is of somebody at rest, though the column declares it."""
+    folder = tmp_path_factory.mktemp("at-work")
+    rows = {
+        split: [row for row in made_up_rows(16, TOY_SIGNAL, first_subject=first) if row["label"] == "arithmetic"]
+        for split, first in (("train", 0), ("validation", 500), ("test", 700))
+    }
+    write_windows(folder / "data", rows, TOY_SIGNAL, {"corpus": "miniature"}, classes=CLASSES)
+    for kind in ("classes", "none"):
+        path = folder / f"{kind}.toml"
+        path.write_text(
+            toy_config(folder / "data", **KINDS[kind], model={"conditioning": kind}, training={"max_train_steps": 1})
+        )
+        train(read_run(path, (), toy_registry()), folder / kind, registry=toy_registry())
+    return {kind: folder / kind for kind in ("classes", "none")}
+
+
+@pytest.mark.parametrize("asked", ["rest", "Rest", "0"])
+def test_a_class_that_no_train_window_has_is_refused(workers: dict[str, Path], sample: Any, asked: str) -> None:
+    done = sample(workers["classes"], "-n", 1, "--class", asked)
+    assert done.exit_code == 2
+    assert "--class: no train window of this run has the class 'rest'" in done.output
+    assert done.output.rstrip().endswith("learned were arithmetic")
+    for learned in ("arithmetic", "1", "unknown"):
+        assert sample(workers["classes"], "-n", 1, "--class", learned).exit_code == 0
+
+
+def test_a_training_says_which_classes_it_cannot_learn(
+    workers: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind in workers:
+        caplog.clear()
+        run = read_run(workers[kind].with_suffix(".toml"), (), toy_registry())
+        train(run, tmp_path / kind, registry=toy_registry())
+        assert ("no train window has the class rest" in caplog.text) == (kind == "classes")
+
+
+def test_a_checkpoint_from_before_knows_no_unseen_values(workers: dict[str, Path], tmp_path: Path) -> None:
+    old = shutil.copytree(newest(workers["classes"]), tmp_path / "old")
+    card = json.loads((old / TASK).read_text())
+    del card["unseen"]
+    (old / TASK).write_text(json.dumps(card))
+    assert read_card(old).unseen == {}

@@ -16,6 +16,7 @@ Say = Callable[[Path, str], None]
 _DROPOUT: Path = ("model", "extras", "cfg_dropout")
 _SCALE: Path = ("inference", "cfg_scale")
 _GUIDANCE: Path = ("inference", "guidance")
+_SEED: Path = ("training", "seed")
 LATENT_CODEC = "vae"
 """What `[model] latent_space = true` is short for."""
 
@@ -26,6 +27,16 @@ class Notice(NamedTuple):
     sentence: str
     about: tuple[Path, ...]
     """Keys, any of which may have been written for it."""
+
+
+def asks_for_dropout(layers: Layers) -> bool:
+    """Whether somebody wants cfg_dropout, rather than writes the default beside the conditioning, for a later choice."""
+    model = table_at(layers.values, ("model",))
+    extras = table_at(model, ("extras",))
+    if "cfg_dropout" not in extras:
+        return False
+    kept = extras["cfg_dropout"] == Model.model_fields["cfg_dropout"].default and "conditioning" in model
+    return layers.is_set(_DROPOUT) or not kept
 
 
 def move_cfg_dropout(layers: Layers, say: Say) -> None:
@@ -110,6 +121,12 @@ def check_vain_guidance(layers: Layers, config: RunConfig, say: Say) -> None:
         )
 
 
+def check_idle_seed(layers: Layers, say: Say) -> None:
+    """Refuse the seed of a training that is over: whoever sets it means that of the windows to draw."""
+    if layers.is_set(_SEED):
+        say(_SEED, "was used when this run was trained; windows are drawn by --seed N or inference.seed")
+
+
 def _check_guidance(config: RunConfig, say: Say) -> None:
     kind, earlier = config.inference.guidance, config.inference.guidance_checkpoint
     if _from_checkpoint(config) and earlier is None:
@@ -135,7 +152,7 @@ def _check_lora(config: RunConfig, say: Say) -> None:
 
 
 def notices(config: RunConfig, values: dict[str, Any], written: bool) -> list[Notice]:
-    """What is allowed and does nothing, or does ill. `written`: somebody wrote cfg_dropout."""
+    """What is allowed and does nothing, or does ill. `written`: somebody asks for cfg_dropout."""
     found: list[Notice] = []
 
     def note(sentence: str, *about: Path) -> None:

@@ -88,7 +88,7 @@ class _Validation:
 
     def run(self) -> Valid:
         self._check_leaves(self.values, ())
-        written = "cfg_dropout" in table_at(self.values, ("model", "extras"))
+        written = rules.asks_for_dropout(self.layers)
         rules.move_cfg_dropout(self.layers, self.say)
         rules.choose_latent_codec(self.layers, self.say)
         notices = rules.choose_eval_strategy(self.layers)
@@ -104,6 +104,7 @@ class _Validation:
             rules.check_together(config, self.say)
             if self.lenient:
                 rules.check_vain_guidance(self.layers, config, self.say)
+                rules.check_idle_seed(self.layers, self.say)
         report(self.problems)
         assert config is not None
         found = {slot: value for slot, value in options.items() if value is not None}

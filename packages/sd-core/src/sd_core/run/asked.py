@@ -93,7 +93,7 @@ def ask(
     Raises:
         SdError: the run was not trained on a label, or does not know its value.
     """
-    vocabulary = Vocabulary(card.labels, reads, template, conditioning)
+    vocabulary = Vocabulary(card.labels, reads, template, conditioning, card.unseen)
     understood = [vocabulary.read(row) for row in given] or [{}]
     if len(understood) not in (1, count):
         raise ValueError(f"{len(understood)} conditions for {count} windows")

@@ -167,10 +167,8 @@ def drawn_labels(loaded: LoadedRun, given: Sequence[Given]) -> list[str]:
     Raises:
         SdError: the run was not trained on a label that is given, or does not know its value.
     """
-    run = loaded.run
-    known = Vocabulary(
-        loaded.card.labels, loaded.assembly.network.conditioner.roles, template_of(run), run.config.model.conditioning
-    )
+    run, card, reads = loaded.run, loaded.card, loaded.assembly.network.conditioner.roles
+    known = Vocabulary(card.labels, reads, template_of(run), run.config.model.conditioning, card.unseen)
     for row in given:
         known.read(row)
     return known.left_open(given)

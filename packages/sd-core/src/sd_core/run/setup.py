@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from sd_core.run.optim import build_optimizers, build_schedule
 from sd_core.run.origin import OriginCard
 from sd_core.run.previews import Previews
 from sd_core.run.state import Progress, TrainState
-from sd_core.run.stored import Story, card_of
+from sd_core.run.stored import Story, TaskCard, card_of
 from sd_core.run.stream import Shares
 from sd_core.run.trainer import Trainer
 from sd_core.windows.reading import PictureSet
@@ -149,9 +150,20 @@ def build_trainer(
         shares=shares,
         guard=Guard(accelerator, inner),
         previews=_previews(run, registry, accelerator, data, assembly),
-        story=Story(run.to_toml(), registry.versions(), card_of(data.train, data.geometry, data.labels), origin),
+        story=Story(run.to_toml(), registry.versions(), _card(data, assembly, origin), origin),
         output_dir=output_dir,
     )
+
+
+def _card(data: OpenData, assembly: Assembly, origin: OriginCard | None) -> TaskCard:
+    """What checkpoints say of the data; labels without a train window are said now, not after hours of training."""
+    card = card_of(data.train, data.geometry, data.labels)
+    if origin is not None:  # the base of a LoRA run may have learned them
+        return replace(card, unseen={})
+    for role in sorted(assembly.network.conditioner.roles & card.unseen.keys()):
+        names = ", ".join(card.unseen[role][:8]) + (", ..." if len(card.unseen[role]) > 8 else "")
+        _log.warning("no train window has the %s %s: it is not learned and cannot be drawn", role, names)
+    return card
 
 
 def shares_of(run: Run, accelerator: Accelerator) -> Shares:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,6 +42,8 @@ class TaskCard:
     """Labels of train windows from all over the split by role: what is not asked for is drawn from them."""
     fingerprint: str
     """Of the train split."""
+    unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Role -> values that the dataset declares and no train window has; empty in checkpoints from before it was kept."""
 
     def to_json(self) -> str:
         """As text that `from_json` reads."""
@@ -54,6 +56,7 @@ class TaskCard:
                 "texts": sorted(self.labels.texts),
                 "label_examples": dict(self.label_examples),
                 "fingerprint": self.fingerprint,
+                "unseen": dict(self.unseen),
             },
             indent=1,
         )
@@ -73,6 +76,7 @@ class TaskCard:
             ),
             label_examples=card["label_examples"],
             fingerprint=card["fingerprint"],
+            unseen={role: tuple(values) for role, values in card.get("unseen", {}).items()},
         )
 
 
@@ -81,7 +85,17 @@ def card_of(train: Split, geometry: Geometry, labels: LabelSpace) -> TaskCard:
     rows = _scattered(len(train.source), min(EXAMPLES_KEPT, len(train.source)))
     examples = {role: list(values) for role, values in train.labels.rows(rows).items()}
     listed = {role: np.asarray(v).tolist() if role not in labels.texts else v for role, v in examples.items()}
-    return TaskCard(geometry, labels, listed, train.source.fingerprint)
+    return TaskCard(geometry, labels, listed, train.source.fingerprint, _unseen(train, labels))
+
+
+def _unseen(train: Split, labels: LabelSpace) -> dict[str, tuple[str, ...]]:
+    every = train.labels.rows(range(len(train.source)))
+    there = {role: set(every[role].tolist()) for role in labels.categories}
+    lacking = {
+        role: tuple(name for index, name in enumerate(names) if index not in there[role])
+        for role, names in labels.categories.items()
+    }
+    return {role: names for role, names in lacking.items() if names}
 
 
 def _scattered(rows: int, count: int) -> NDArray[np.int64]:

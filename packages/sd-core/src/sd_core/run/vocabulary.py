@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sd_core.errors import SdError
@@ -44,12 +44,14 @@ class Vocabulary:
         reads: The roles that its conditioner reads.
         made_by: What makes captions of other labels, where there is one.
         conditioning: Name of the conditioner, for messages.
+        unseen: Values that no train window has, by role: what was never learned cannot be drawn.
     """
 
     space: LabelSpace
     reads: frozenset[str]
     made_by: Template | None
     conditioning: str
+    unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def template(self) -> Template | None:
@@ -119,7 +121,15 @@ class Vocabulary:
             return self._missing(role)
         if role in self.space.numbers:
             return _number(by, cleaned)
-        return _index(role, cleaned, self.space.categories[role], by)
+        names = self.space.categories[role]
+        index, unseen = _index(role, cleaned, names, by), self.unseen.get(role, ())
+        if names[index] in unseen:
+            learned = tuple(name for name in names if name not in unseen)
+            raise SdError(
+                f"{by}: no train window of this run has the {role} {names[index]!r}, so it was never learned; "
+                f"learned were {_listed(learned)}"
+            )
+        return index
 
     def _missing(self, role: str) -> Any:
         kinds: tuple[tuple[Any, Any], ...] = ((self.space.texts, ""), (self.space.numbers, math.nan))
