@@ -239,9 +239,9 @@ def test_a_class_that_no_train_window_has_is_refused(workers: dict[str, Path], s
 def test_a_training_says_which_classes_it_cannot_learn(
     workers: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for kind in workers:
+    for kind, trained in workers.items():
         caplog.clear()
-        run = read_run(workers[kind].with_suffix(".toml"), (), toy_registry())
+        run = read_run(trained.with_suffix(".toml"), (), toy_registry())
         train(run, tmp_path / kind, registry=toy_registry())
         assert ("no train window has the class rest" in caplog.text) == (kind == "classes")
 

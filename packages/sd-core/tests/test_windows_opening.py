@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+from email.message import Message
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 import pyarrow as pa
@@ -204,8 +206,47 @@ def test_a_name_is_found_here_then_under_the_data_root(tmp_path: Path, monkeypat
 def test_a_hub_id_that_nobody_answers_for_names_the_ways_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    with pytest.raises(SdError, match=r"no dataset 'org/none'.*sd-data build.*--set dataset.name=demo"):
+    with pytest.raises(SdError, match=r"no dataset 'org/none'.*sd-data build.*--set dataset.name=demo") as refused:
         open_split("org/none", "train")
+    assert "there is no such folder here or under the data root, and the hub cannot be reached" in str(refused.value)
+    assert "urlopen" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"), [(401, "has none that you may read"), (404, "has none"), (500, "answers 500")]
+)
+def test_what_the_hub_says_of_a_name(code: int, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: Any, **_: object) -> None:
+        raise HTTPError(request.full_url, code, "Oh", Message(), None)
+
+    monkeypatch.setattr("urllib.request.urlopen", answer)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(SdError, match=rf"no dataset 'data/norset': there is no such folder .*, and the hub {why}"):
+        open_split("data/norset", "train")
+
+
+def test_a_damaged_parquet_file_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "part.parquet").write_text("no")
+    logging.getLogger("datasets").addHandler(shown := logging.StreamHandler())
+    try:
+        with pytest.raises(SdError, match=r"cannot be read: part.parquet: Parquet file size is 2 bytes"):
+            open_split(tmp_path, "train")
+    finally:
+        logging.getLogger("datasets").removeHandler(shown)
+    assert "Parquet" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_folder_of_datasets_is_not_taken_for_one(below: str, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_miniature(tmp_path / below / name)
+    (tmp_path / below / "one").rename(tmp_path / below / ".one.building")
+    with pytest.raises(SdError, match=r"not a dataset but a folder of datasets: name '.*two'$"):
+        open_split(tmp_path, "train")
+    write_miniature(tmp_path / below / "one")
+    with pytest.raises(SdError, match=r"a folder of datasets: name '.*one' or '.*two'$"):
+        open_split(tmp_path, "train")
+    assert len(open_split(tmp_path / below / "two", "train")) == 12
 
 
 def test_a_folder_of_recordings_is_sent_to_sd_data_build(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Notice(NamedTuple):
 
 
 def asks_for_dropout(layers: Layers) -> bool:
-    """Whether somebody wants cfg_dropout, rather than writes the default beside the conditioning, for a later choice."""
+    """Whether somebody wants cfg_dropout, rather than writes the default beside the conditioning for a later one."""
     model = table_at(layers.values, ("model",))
     extras = table_at(model, ("extras",))
     if "cfg_dropout" not in extras:

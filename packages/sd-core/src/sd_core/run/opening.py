@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +22,6 @@ from sd_core.windows.labels import LabelTable, Sources, label_space
 from sd_core.windows.locate import locate
 from sd_core.windows.opening import open_split
 from sd_core.windows.reading import PictureSet, WindowSet
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,21 +81,10 @@ def find_dataset(run: Run, registry: Registry) -> str:
     options = run.options.get("corpora")
     name = run.config.dataset.name
     if options is None:
-        return _located(name, run.config.settings.data_root)
+        return locate(name, run.config.settings.data_root)
     corpus = registry.create("corpora", name, options)
     version = registry.version_of("corpora", name)
     return str(cached_corpus(corpus.build, corpus_key(name, options.model_dump(mode="json"), version)))
-
-
-def _located(name: str, data_root: str) -> str:
-    found = locate(name, data_root)
-    if not Path(found).is_absolute():
-        _log.warning(
-            "no folder %r here or under the data root %s ([settings] data_root, SIGNAL_DIFFUSION_DATA): asking the hub",
-            name,
-            data_root,
-        )
-    return found
 
 
 def open_source(

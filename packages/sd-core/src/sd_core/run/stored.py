@@ -43,7 +43,7 @@ class TaskCard:
     fingerprint: str
     """Of the train split."""
     unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Role -> values that the dataset declares and no train window has; empty in checkpoints from before it was kept."""
+    """Role -> declared values that no train window has; empty in checkpoints from before it was kept."""
 
     def to_json(self) -> str:
         """As text that `from_json` reads."""
