@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from sd_core.judging.judge import judge
 from sd_core.judging.surrogates import SURROGATES
 from sd_core.plugin import Windows
 from sd_core.testing.metric import toy_windows
@@ -132,3 +133,15 @@ def test_options_of_the_trees_change_the_area() -> None:
     sides = people(range(8)), people(range(20, 28), gain=1.2)
     assert c2st(*sides, trees=60)["c2st"] != c2st(*sides, trees=1)["c2st"]
     assert c2st(*sides, folds=2)["linear"] != c2st(*sides, folds=5)["linear"]
+
+
+def test_too_few_windows_for_a_tree_are_no_proof_of_a_likeness() -> None:
+    """With less than two leaves to learn from, a tree says the same of everything: an area of .5 for any generator."""
+    real, noise = people(range(4), count=1), people(range(20, 24), count=1, gain=9.0)
+    assert c2st(real, noise).keys() == {"linear"}
+    found = judge(real, noise, people(range(40, 48), count=1), {"c2st": C2st(C2stOptions())}, seed=0)
+    entry = found["scores"]["c2st"]
+    assert (entry["value"], entry["floor"], entry["standing"]) == (None, None, {})
+    assert entry["note"] == "n/a: the trees need 10 windows to learn from"
+    assert any("boosted C2ST (the trees need 10 windows" in sentence for sentence in found["verdict"])
+    assert c2st(people(range(8), count=1), people(range(20, 28), count=1)).keys() == {"c2st", "linear"}

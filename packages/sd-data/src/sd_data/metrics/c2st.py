@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 CLIP = 1e6
 """Features beyond this many units of anything are a collapsed model's."""
 
+LEAF = 5
+"""Windows in a leaf of a tree, at least: fewer than two leaves' make no tree, and an area of .5 for any generator."""
+
 SLACK = 0.02
 """Areas within this of each other are one: a floor of exactly .5 is common."""
 
@@ -38,13 +41,21 @@ class C2st:
     a person is no help: real windows have the subjects of their column, generated ones are of nobody unless
     a column says so. A side with a single subject is taken window by window. Mean over folds of gradient-boosted
     trees (`c2st`) and of logistic regression (`linear`). Below .5, where few subjects bring it, is chance too
-    and given as .5. Not defined for a single window a side.
+    and given as .5. Not defined for a single window a side, nor for fewer than trees can split.
     """
 
     def __init__(self, options: C2stOptions) -> None:
         self.options = options
         self.scores: Mapping[str, Score] = {
-            "c2st": Score("Boosted C2ST", "AUC", ideal=0.5, spatial=True, slack=SLACK, limits=(0.0, 1.0)),
+            "c2st": Score(
+                "Boosted C2ST",
+                "AUC",
+                ideal=0.5,
+                spatial=True,
+                slack=SLACK,
+                limits=(0.0, 1.0),
+                undefined=f"the trees need {2 * LEAF} windows to learn from",
+            ),
             "linear": Score("Linear C2ST", "AUC", ideal=0.5, detail=True, spatial=True, slack=SLACK, limits=(0.0, 1.0)),
         }
 
@@ -67,10 +78,10 @@ class C2st:
         # A feature that tells all training windows apart would be the only one ever looked at, and says
         # nothing about the next person: every split chooses among a fifth of the features.
         boosted = HistGradientBoostingClassifier(
-            max_iter=self.options.trees, min_samples_leaf=5, max_features=0.2, early_stopping=False, random_state=0
+            max_iter=self.options.trees, min_samples_leaf=LEAF, max_features=0.2, early_stopping=False, random_state=0
         )
         linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-        models = {"c2st": boosted, "linear": linear}
+        models = {"c2st": boosted, "linear": linear} if _trees_grow(x, kind, groups, folds) else {"linear": linear}
         guessed = {name: guesses(model, x, kind, groups, folds) for name, model in models.items()}
 
         def score(held_out: Rows, made: Rows) -> dict[str, float]:
@@ -84,6 +95,11 @@ class C2st:
 
 Guesses = Sequence[tuple[NDArray[np.int64], Array]]
 """Per fold of a cross-validation: the rows left out, and how likely each of them is of kind 1."""
+
+
+def _trees_grow(x: Array, kind: NDArray[np.int64], groups: NDArray[Any], folds: int) -> bool:
+    """Whether every fold leaves enough windows for a tree of two leaves."""
+    return all(len(inner) >= 2 * LEAF for inner, _ in StratifiedGroupKFold(folds).split(x, kind, groups))
 
 
 def guesses(model: Any, x: Array, kind: NDArray[np.int64], groups: NDArray[Any], folds: int) -> Guesses:

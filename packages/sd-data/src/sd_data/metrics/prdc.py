@@ -34,8 +34,9 @@ def prdc(options: PrdcOptions) -> Projected:
 
         return score
 
+    few = f"it needs {options.neighbours + 2} windows a side"
     scores = {
-        "prdc": Score("Precision and recall", ideal=1.0, limits=(0.0, 1.0), spatial=True),
+        "prdc": Score("Precision and recall", ideal=1.0, limits=(0.0, 1.0), spatial=True, undefined=few),
         "precision": Score("Precision", ideal=1.0, limits=(0.0, 1.0), detail=True, spatial=True),
         "recall": Score("Recall", ideal=1.0, limits=(0.0, 1.0), detail=True, spatial=True),
         "density": Score("Density", ideal=1.0, detail=True, spatial=True),
