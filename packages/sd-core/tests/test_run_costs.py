@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,15 @@ def test_the_page_names_data_network_and_run(tmp_path: Path, registry: Registry)
     assert "toy on 1x4x32" in page
     assert "4 steps, 16 examples" in page
     assert "[training]" in page
+
+
+def test_the_page_shows_what_is_set_and_no_defaults(tmp_path: Path, registry: Registry) -> None:
+    data = write_toy_windows(tmp_path / "data")
+    page = describe_run(read(tmp_path, data, registry, "dataset.eval_batch_size=3"), registry)
+    config, _, rest = page.partition("\n# ")
+    written = tomllib.loads((tmp_path / "run.toml").read_text())
+    assert tomllib.loads(config) == {**written, "dataset": {**written["dataset"], "eval_batch_size": 3}}
+    assert rest.startswith("all other keys have their defaults")
 
 
 def test_without_the_dataset_it_says_so_and_sizes_the_network_all_the_same(tmp_path: Path, registry: Registry) -> None:

@@ -252,3 +252,26 @@ def test_a_checkpoint_from_before_knows_no_unseen_values(workers: dict[str, Path
     del card["unseen"]
     (old / TASK).write_text(json.dumps(card))
     assert read_card(old).unseen == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "words"),
+    [
+        ("caption", {"caption": "eeg, REST, zebra and Auge"}, "'Auge', 'and', 'zebra'"),
+        ("caption", {"caption": "EEG, restt"}, "'restt'"),
+        ("caption", {"caption": "EEG, arithmetic"}, ""),
+        ("caption", {"caption": ""}, ""),
+        ("template", {"age": "71"}, "'71'"),
+        ("template", {"gender": "F"}, ""),
+        ("classes", {"class": "rest"}, ""),
+    ],
+)
+def test_words_that_no_training_caption_has_are_named(
+    runs: dict[str, Path], caplog: pytest.LogCaptureFixture, *, kind: str, row: dict[str, str], words: str
+) -> None:
+    loaded = load_run(runs[kind], registry=toy_registry())
+    asked_of(loaded, 8, 0, [row])
+    said = [record.getMessage() for record in caplog.records if "no training caption" in record.getMessage()]
+    assert len(said) == bool(words)
+    if words:
+        assert re.search(rf"words? {words}: ", said[0]), said

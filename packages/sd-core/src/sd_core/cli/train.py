@@ -19,7 +19,7 @@ from sd_core.cli.errors import one_sentence
     help="Continue from a checkpoint folder, or from the newest intact one in --output-dir.",
 )
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable.")
-@click.option("--dry-run", is_flag=True, help="Print the resolved config, sizes and costs, then stop.")
+@click.option("--dry-run", is_flag=True, help="Print what the config sets, sizes and costs, then stop.")
 @one_sentence
 def main(
     config: Path,

@@ -66,6 +66,11 @@ class ByteText(nn.Module):
             self.words.count([self._read(text) for text in texts])
         self._counted = True
 
+    def unheard(self, texts: Collection[str], known: Collection[str]) -> list[str]:
+        """Words of texts, as far as they are read, that no training caption has; `known` are some of those."""
+        words = dict.fromkeys(word for text in texts for word, _, _ in spans(self._read(text)))
+        return self.words.unheard(words, known)
+
     def forward(self, texts: Sequence[str]) -> Reading:
         """B texts; L is the longest of them in bytes, plus one."""
         coded = [text.encode()[: self.limit] for text in texts]

@@ -121,6 +121,11 @@ class Caption(nn.Module):
             _log.warning("%s and are cut there", sentence)
         encoder.prepare(captions)
 
+    def unheard(self, captions: Collection[str], known: Collection[str]) -> list[str]:
+        """Words of captions that training never told; none for a frozen encoder, which learned language elsewhere."""
+        look = getattr(self.encoder, "unheard", None)
+        return look(captions, known) if look is not None else []
+
     def forward(self, labels: Labels) -> Conditioning:
         """`labels["caption"]`, B strings with "" for missing -> vector (B, width), tokens (B, N, width)."""
         captions: list[str] = labels["caption"]

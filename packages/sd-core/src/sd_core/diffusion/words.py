@@ -67,11 +67,27 @@ class Words(nn.Module):
             :, 0
         ]  # index_add may differ per call
 
+    def unheard(self, words: Collection[str], captions: Collection[str]) -> list[str]:
+        """Those of the words that no training caption has: their own rows weigh nothing, and not for being everywhere.
+
+        Args:
+            words: To look up.
+            captions: Some of the training, so many that what stands in all captions stands in these.
+        """
+        heard = {folded(word) for text in captions for word, _, _ in spans(text)}
+        weights: list[float] = self.weights.tolist()
+        return [word for word in words if folded(word) not in heard and not weights[hashed(word, len(weights))[0]]]
+
+
+def folded(word: str) -> str:
+    """One spelling for all cases and forms of the same letters."""
+    return unicodedata.normalize("NFKC", word).casefold()
+
 
 @lru_cache(maxsize=65536)
 def hashed(word: str, rows: int) -> tuple[int, ...]:
     """Rows of a word and of its different pieces, in an order and by a hash that are the same in every process."""
-    marked = f"<{unicodedata.normalize('NFKC', word).casefold()}>"
+    marked = f"<{folded(word)}>"
     pieces = (marked[start : start + size] for size in PIECES for start in range(len(marked) - size + 1))
     return tuple(zlib.crc32(piece.encode()) % rows for piece in dict.fromkeys([marked, *pieces]))
 

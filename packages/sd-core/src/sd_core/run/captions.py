@@ -18,6 +18,8 @@ from sd_core.windows.rows import Rows
 _log = logging.getLogger(__name__)
 CAPTION = "caption"
 """The role that text conditioners read."""
+_NAMED = 8
+"""Words in a warning, at most."""
 
 
 def template_of(run: Run) -> Template | None:
@@ -62,6 +64,25 @@ def prepare_captions(network: Network, captions: Collection[str]) -> None:
     prepare = getattr(network.conditioner, "prepare", None)
     if prepare is not None:
         prepare(sorted(captions))
+
+
+def say_unheard(network: Network, asked: Collection[str], examples: Collection[str]) -> None:
+    """Warn of words in captions to draw by that the training never met, where the encoder learns from it alone.
+
+    Args:
+        network: The trained network.
+        asked: The captions.
+        examples: Captions of the training, from all over it.
+    """
+    look = getattr(network.conditioner, "unheard", None)
+    words = [] if look is None else sorted(look(sorted(asked), examples))
+    if words:
+        more = ", ..." if len(words) > _NAMED else ""
+        _log.warning(
+            "no training caption has the word%s %s%s: the model does not know %s",
+            *("s" if len(words) > 1 else "", ", ".join(map(repr, words[:_NAMED])), more),
+            "them" if len(words) > 1 else "it",
+        )
 
 
 def _require_text(run: Run, column: str, train: Rows) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 
 from sd_core.config.read import Run
+from sd_core.config.write import to_toml
 from sd_core.errors import SdError
 from sd_core.registry import Registry
 from sd_core.run.assemble import Geometry
@@ -18,6 +20,7 @@ from sd_core.run.train import total_steps
 from sd_core.task import LabelSpace, SignalInfo
 from sd_core.windows.reading import PictureSet
 
+DEFAULTS = "all other keys have their defaults; the run.toml of a run holds every key"
 REFERENCE = SignalInfo(channel_names=tuple(f"ch{number:02d}" for number in range(1, 21)), n_samples=2048, sfreq=125.0)
 """Geometry to size a network for while its dataset is not there."""
 A100_PEAK = 312e12
@@ -29,8 +32,8 @@ UTILISATION = 0.4
 
 
 def describe_run(run: Run, registry: Registry) -> str:
-    """The resolved config, the dataset, the network's size and the cost of a step, as text."""
-    lines = [run.to_toml().rstrip(), ""]
+    """What the config sets, the dataset, the network's size and the cost of a step, as text."""
+    lines = [to_toml(_written(run.tables(), run.layers.values)).rstrip(), "", f"# {DEFAULTS}", ""]
     try:
         data = open_data(run, registry)
     except SdError as error:
@@ -39,6 +42,15 @@ def describe_run(run: Run, registry: Registry) -> str:
         return "\n".join([*lines, *_network(run, cost), *_time_per_examples(cost)])
     cost = measure(run, registry, data.geometry, data.labels)
     return "\n".join([*lines, *_dataset(data), *_network(run, cost), *_time(run, data, cost)])
+
+
+def _written(resolved: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the resolved keys, those that somebody wrote: a hundred defaults would hide them."""
+    kept: dict[str, Any] = {}
+    for key in resolved.keys() & written.keys():
+        value, said = resolved[key], written[key]
+        kept[key] = _written(value, said) if isinstance(value, dict) and isinstance(said, dict) else value
+    return {key: kept[key] for key in resolved if key in kept and kept[key] != {}}
 
 
 def _stand_in_space(run: Run) -> LabelSpace:

@@ -15,7 +15,7 @@ from sd_core.errors import SdError
 from sd_core.registry import Registry, discover
 from sd_core.run.asked import Asked, Given, ask
 from sd_core.run.assemble import Assembly, build_sampler
-from sd_core.run.captions import CAPTION, prepare_captions, template_of
+from sd_core.run.captions import CAPTION, prepare_captions, say_unheard, template_of
 from sd_core.run.checkpoint import MANIFEST, newest, step_of
 from sd_core.run.drawing import Drawer
 from sd_core.run.earlier import load_earlier
@@ -158,6 +158,8 @@ def asked_of(loaded: LoadedRun, count: int, seed: int, given: Sequence[Given] = 
     for assembly in (loaded.assembly, loaded.earlier):
         if assembly is not None:
             prepare_captions(assembly.network, set(asked.values.get(CAPTION, ())))
+    if given and CAPTION in asked.values:
+        say_unheard(network, set(asked.values[CAPTION]), loaded.card.label_examples.get(CAPTION, ()))
     return asked
 
 

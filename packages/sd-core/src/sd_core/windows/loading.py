@@ -146,7 +146,8 @@ def _refuse_unknown(name: str) -> None:
 
 def _unknown(name: str, why: str) -> SdError:
     return SdError(
-        f"no dataset '{name}': there is no such folder here or under the data root, and {why}; "
+        f"no dataset '{name}': there is no such folder here or under the data root ([settings] data_root, "
+        f"SIGNAL_DIFFUSION_DATA), and {why}; "
         f"{WAYS_ON.format(name=name)}"
     )
 
