@@ -41,6 +41,15 @@ def said(file: str, toys: Registry, *overrides: str) -> list[str]:
             "[training]\nlearning_rat = 1e-4",
             "6: [training] learning_rat: is not a key of [training]; did you mean 'learning_rate' in [optimizer]?",
         ),
+        (
+            "[inference]\nmax_train_step = 5",
+            "6: [inference] max_train_step: is not a key of [inference]; did you mean 'max_train_steps' in [training]?",
+        ),
+        (
+            "[inference]\neval_batch_siz = 5",
+            "6: [inference] eval_batch_siz: is not a key of [inference]; "
+            "did you mean 'batch_size', or 'eval_batch_size' in [dataset]?",
+        ),
         ("[codec]\ndepth = 1", "6: [codec] depth: is not a key of [codec]; it belongs in [model.extras]"),
         ("[codec]\nqqq = 1", "6: [codec] qqq: is not a key of [codec], which has name, extras"),
         (

@@ -139,6 +139,11 @@ def test_the_command_prints_verdict_and_files(run_dir: Path, tmp_path: Path, mon
     assert str(tmp_path / "metrics.json") in result.output
     told = [line.partition(", after ")[0] for line in result.stderr.splitlines() if ", after " in line]
     assert told == ["drawing windows 4/4", "judging 0/1, now spread", "judging 1/1"]
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    sentences = [*written["verdict"], *written["warnings"], *written["notes"]]
+    assert any(len(sentence) > 80 for sentence in sentences)
+    for sentence in sentences:  # a pipe gets each on one line
+        assert sentence in result.stdout.splitlines()
 
 
 @pytest.mark.parametrize("flag", ["--real-split", "--train-split"])

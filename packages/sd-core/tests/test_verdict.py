@@ -163,6 +163,10 @@ def test_few_windows_or_people_are_said_before_what_is_read_from_them() -> None:
     )
     (one, *_) = verdict({"a": entry(0.9)}, compared=1, people=1)
     assert "only 1 generated window was compared and the held-out windows are of 1 person only" in one
+    (less, *_) = verdict({"a": entry(0.9)}, compared=6, generated=64)
+    assert "only 6 generated windows were compared (of 64, since there are no more training windows)" in less
+    (all_of_them, *_) = verdict({"a": entry(0.9)}, compared=6, generated=6)
+    assert "only 6 generated windows were compared, so" in all_of_them
     assert not any("Few data" in sentence for sentence in verdict({"a": entry(0.9)}, compared=32, people=5))
     assert not any("Few data" in sentence for sentence in verdict({"a": entry(0.9)}))
 

@@ -115,9 +115,11 @@ def test_what_train_does_not_know_is_missing_and_said_once(tmp_path: Path, caplo
     held_out = split(tmp_path / "held-out", health=["H", "MSA"])
     space = label_space(train, {"health": "health"})
     with caplog.at_level(logging.WARNING):
-        for _ in range(2):
+        for turn in range(2):
             labels = LabelTable(held_out, space, ROLES).rows(np.array([1, 0]))
+            LabelTable(split(tmp_path / f"more-{turn}", health=["MSB"]), space, ROLES, reads={"class"})  # nobody asks
     np.testing.assert_array_equal(labels["health"], [-1, 0])
+    assert "MSB" not in caplog.text
     assert [record.message for record in caplog.records if "MSA" in record.message] == [
         "values of 'health' that the train split does not have count as missing: MSA"
     ]

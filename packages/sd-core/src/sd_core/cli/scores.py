@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+PIPED = 160
+"""Columns of a table that goes to a file or another program."""
+
 
 def show(evaluation: Mapping[str, Any]) -> None:
     """The verdict and the scores that it is about."""
@@ -12,6 +15,8 @@ def show(evaluation: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
+    if not console.is_terminal:  # a line for each score and sentence, however long: somebody searches them
+        console = Console(highlight=False, width=PIPED, soft_wrap=True)
     references = evaluation["references"]
     table = Table(box=None, pad_edge=False)
     table.add_column("score")

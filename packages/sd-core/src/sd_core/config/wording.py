@@ -80,6 +80,10 @@ def literal(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def _every_key(vocabulary: Vocabulary) -> list[str]:
+    return sorted({known for keys in vocabulary.values() for known in keys})
+
+
 def unknown_key(path: Path, value: Any, vocabulary: Vocabulary) -> str:
     """The sentence about a key that nothing reads: where it belongs, or what was probably meant."""
     here, key = path[:-1], path[-1]
@@ -88,10 +92,12 @@ def unknown_key(path: Path, value: Any, vocabulary: Vocabulary) -> str:
     what = f"is not a key of {table(here)}" if here else "is not a table of the config"
     if homes := [home for home, keys in vocabulary.items() if key in keys and home and home != here]:
         return f"{what}; it belongs in {' or '.join(map(table, homes))}"
-    if guess := nearest(key, vocabulary.get(here, ())):
-        return f"{what}; did you mean '{guess}'?"
-    if guess := nearest(key, sorted({known for keys in vocabulary.values() for known in keys})):
+    own, guess = (nearest(key, names) for names in (vocabulary.get(here, ()), _every_key(vocabulary)))
+    if guess and guess not in vocabulary.get(here, ()):
         home = next(home for home, keys in vocabulary.items() if guess in keys)
-        return f"{what}; did you mean '{guess}' in {table(home)}?" if home else f"{what}; did you mean [{guess}]?"
+        other = f"'{guess}' in {table(home)}" if home else f"[{guess}]"
+        return f"{what}; did you mean '{own}', or {other}?" if own else f"{what}; did you mean {other}?"
+    if own:
+        return f"{what}; did you mean '{own}'?"
     known = ", ".join(map(quoted, vocabulary.get(here, ())))
     return f"{what}, which has {known or 'no keys'}" if here else f"{what}, which has {known}"

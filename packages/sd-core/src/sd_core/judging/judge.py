@@ -83,7 +83,9 @@ def judge(
         "references": {"floor": "floor (real)", **TITLES},
         "counts": counts,
         "data": _describe(real),
-        "verdict": verdict(scores, compared=counts["compared"], people=counts["subjects"]),
+        "verdict": verdict(
+            scores, compared=counts["compared"], generated=counts["generated"], people=counts["subjects"]
+        ),
         "warnings": about_references({"generated": generated.info, "held-out": real.info, "training": train.info}),
     }
 

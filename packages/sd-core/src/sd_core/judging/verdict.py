@@ -56,12 +56,15 @@ def standing(entry: Entry) -> Standing:
     return result
 
 
-def verdict(scores: Mapping[str, Entry], *, compared: int | None = None, people: int | None = None) -> list[str]:
+def verdict(
+    scores: Mapping[str, Entry], *, compared: int | None = None, generated: int | None = None, people: int | None = None
+) -> list[str]:
     """Plain sentences, the gravest first.
 
     Args:
         scores: The entries of metrics.json.
         compared: Windows that were compared, when known.
+        generated: Windows that were there to compare, when known.
         people: Subjects of the held-out windows, when known.
     """
     entries = [entry for entry in scores.values() if entry["value"] is not None]
@@ -70,7 +73,7 @@ def verdict(scores: Mapping[str, Entry], *, compared: int | None = None, people:
     alarms = _alarms(guards)
     return [
         *alarms,
-        *(_few(compared, people) if distances else []),
+        *(_few(compared, generated, people) if distances else []),
         *_floor(distances, people),
         *_beyond(distances),
         *_behind(distances),
@@ -110,11 +113,13 @@ def _tied(entry: Entry) -> bool:
     return bool(abs(_error(entry, entry["value"]) - _error(entry, entry["floor"])) <= entry["slack"])
 
 
-def _few(compared: int | None, people: int | None) -> list[str]:
+def _few(compared: int | None, generated: int | None, people: int | None) -> list[str]:
     """A warning where intervals are hardly worth their name."""
     found = []
     if compared is not None and compared < FEW_WINDOWS:
-        found.append(f"only {compared} generated window{'s were' if compared != 1 else ' was'} compared")
+        told = f"only {compared} generated window{'s were' if compared != 1 else ' was'} compared"
+        fewer = generated is not None and generated > compared
+        found.append(f"{told} (of {generated}, since there are no more training windows)" if fewer else told)
     if people is not None and people < FEW_PEOPLE:
         found.append(f"the held-out windows are of {people} {'people' if people != 1 else 'person'} only")
     if not found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,15 +36,20 @@ class OpenData:
     sources: Sources
     """Where each label comes from."""
 
-    def split(self, name: str) -> Split:
-        """Another split, its labels encoded with the classes of the train split."""
+    def split(self, name: str, reads: Collection[str] = ()) -> Split:
+        """Another split, its labels encoded with the classes of the train split.
+
+        Args:
+            name: Of the split.
+            reads: Roles that are read of it: of their values that the train split does not have it is said once.
+        """
         source = open_source(self.dataset, self.location, name)
         if geometry_of(source) != self.geometry:
             raise SdError(
                 f"split {name!r} of {self.location} holds {geometry_of(source)}, the train split {self.geometry}; "
                 "all splits must be alike"
             )
-        return Split(source, LabelTable(source, self.labels, self.sources))
+        return Split(source, LabelTable(source, self.labels, self.sources, reads=reads))
 
     def weights(self) -> NDArray[np.float64] | None:
         """Sampling weight of each train window, or None when nothing is balanced."""

@@ -189,7 +189,8 @@ def _previews(run: Run, registry: Registry, accelerator: Accelerator, data: Open
         return Previews(accelerator, None, drawer, config.training.eval_num_pictures)
     if config.inference.guidance_checkpoint is not None:
         _log.warning("pictures during the training are drawn without guidance: its reference is another checkpoint")
-    split = with_parts(data.split(config.dataset.val_split), assembly.representation.parts)
+    split = data.split(config.dataset.val_split, assembly.network.conditioner.roles)
+    split = with_parts(split, assembly.representation.parts)
     prepare_captions(assembly.network, split.labels.texts(CAPTION))
     held_out = HeldOut(split, config.training.eval_num_examples, config.training.seed, config.dataset.eval_batch_size)
     harmless = Harmless()

@@ -66,9 +66,12 @@ class LabelTable:
         source: A split.
         space: Which labels, and the index of each value; values it does not hold become missing, said once.
         roles: Where each role comes from.
+        reads: Roles that somebody reads: of others nothing is said. None for all.
     """
 
-    def __init__(self, source: Rows, space: LabelSpace, roles: Sources) -> None:
+    def __init__(
+        self, source: Rows, space: LabelSpace, roles: Sources, *, reads: Collection[str] | None = None
+    ) -> None:
         self._arrays: dict[str, Any] = {}
         for role in (*space.categories, *space.numbers, *sorted(space.texts)):
             values = _values(source, role, roles)
@@ -77,7 +80,9 @@ class LabelTable:
             elif role in space.numbers:
                 self._arrays[role] = np.array([math.nan if value is None else value for value in values], np.float32)
             else:
-                self._arrays[role] = _indices(values, space.categories[role], role)
+                self._arrays[role] = _indices(
+                    values, space.categories[role], role, aloud=reads is None or role in reads
+                )
 
     def texts(self, role: str) -> set[str]:
         """The different texts of a role; none where the split does not have it."""
@@ -176,10 +181,12 @@ def _ordered(present: set[str], limit: int | None) -> list[str]:
     return [str(number) for number in numbers]
 
 
-def _indices(values: list[Any], names: tuple[str, ...], role: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _indices(
+    values: list[Any], names: tuple[str, ...], role: str, *, aloud: bool
+) -> np.ndarray[Any, np.dtype[np.int64]]:
     index = {name: place for place, name in enumerate(names)}
     unseen = sorted({value for value in values if value is not None and value not in index})
-    if unseen:
+    if unseen and aloud:
         _say_once(f"values of '{role}' that the train split does not have count as missing: {', '.join(unseen[:8])}")
     return np.array([index.get(value, -1) for value in values], dtype=np.int64)
 
