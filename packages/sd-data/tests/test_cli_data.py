@@ -95,6 +95,12 @@ def test_inspect_shows_splits_labels_and_amplitudes(tmp_path: Path) -> None:
     assert float(amplitudes[1]) == pytest.approx(10, abs=0.5)
 
 
+def test_inspect_says_that_balance_is_not_in_use_and_nothing_of_one_that_changes_nothing(tmp_path: Path) -> None:
+    done = sd_data("inspect", str(write_miniature(tmp_path / "d")))
+    assert 'not in use; a config with [dataset] balance = ["corpus", "gender", "health"] would' in done.stdout
+    assert "[dataset] balance" not in sd_data("inspect", str(tmp_path / "d"), "--balance", "corpus,gender").stdout
+
+
 def test_inspect_names_what_is_wrong(tmp_path: Path) -> None:
     signals = np.random.default_rng(0).standard_normal((6, 2, 50)).astype(np.float32)
     signals[4, 0, 0] = np.nan

@@ -162,6 +162,13 @@ def test_missing_and_unlisted_files_are_left_out_on_request(source: Path, tmp_pa
     assert list(read_meta(tmp_path / "d")["report"]["skipped"]) == ["a.edf", "new.edf"]
 
 
+def test_where_every_recording_is_left_out_the_first_reason_is_told(source: Path, tmp_path: Path) -> None:
+    done = build(source, tmp_path / "d", WHOLE, "--channels=Fz,Iz", "--skip-bad")
+    assert done.exit_code == 2
+    assert "the split 'train' has no windows: all its recordings were left out (4), the first because" in done.stderr
+    assert "a.edf' lacks the electrodes Iz" in done.stderr
+
+
 def test_values_that_a_map_does_not_name_are_refused(source: Path, tmp_path: Path) -> None:
     done = build(source, tmp_path / "d", WHOLE, '--set=values={health={H="H"}}')
     assert "row 4" in done.stderr

@@ -76,7 +76,7 @@ def inspect_dataset(name: str, balance: Balance = Balance(), page: Path | None =
     console.print(f"[bold]{escape(name)}[/]  {geometry(first)}", soft_wrap=True)
     for heading, table in tables:
         if heading.startswith("["):
-            console.print(f"drawn with [bold]{escape(heading)}[/]:", soft_wrap=True)
+            console.print(f"not in use; a config with [bold]{escape(heading)}[/] would draw them so:", soft_wrap=True)
         console.print(table)
     for problem in problems:
         console.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
@@ -96,7 +96,7 @@ def _tables(splits: Splits, balance: Balance, problems: list[str]) -> list[tuple
     if any(column in first.column_names for column in _LABELS):
         tables.append(("Labels", label_table(splits)))
     weighed = balance_table(splits.get("train", first), balance)
-    if weighed.row_count > 1:
+    if any(weight != "1.00" for weight in weighed.columns[-2].cells):  # else nothing would be drawn otherwise
         columns = ", ".join(f'"{column.header}"' for column in weighed.columns[:-4])
         tables.append((f"[dataset] balance = [{columns}]", weighed))
     if isinstance(first, WindowSet):

@@ -149,16 +149,18 @@ class _Build:
         """The rows of one split, recording by recording; keeps the report.
 
         Raises:
-            SdError: a recording cannot be used, or every window of the split is rejected.
+            SdError: a recording cannot be used, every window of the split is rejected, or every recording left out.
         """
         recordings = [recording for recording in self.plan.recordings if recording.subject in subjects]
         overlap = self.plan.options.overlap if split == "train" else 0.0
         found = outcomes(self.plan.process, recordings, overlap, pool=self.pool, workers=self.plan.workers)
         kept, rejected = 0, Counter[str]()
+        left_out: list[str] = []
         for outcome in found:
             self.advance()
             self._count(outcome)
             rejected.update(outcome.rejected)
+            left_out += [outcome.problem] if outcome.problem is not None else []
             for window in windows_of(outcome):
                 kept += 1
                 self.report["windows"] += 1
@@ -168,6 +170,11 @@ class _Build:
             raise SdError(
                 f"the split '{split}' has no windows: all were rejected ({reasons}); give it other recordings, or "
                 "choose other limits, channels or another reference"
+            )
+        if left_out and not kept:
+            raise SdError(
+                f"the split '{split}' has no windows: all its recordings were left out ({len(left_out)}), the first "
+                f"because {left_out[0]}"
             )
 
     def _count(self, outcome: Outcome) -> None:
