@@ -26,7 +26,7 @@ OUT = "Where files go; default RUN, or GENERATED-evaluation."
 @click.option("-o", "--output-dir", type=FOLDER, help=OUT)
 @click.option("--best", is_flag=True, help="Take RUN/best.toml, the best setting of a sweep; --set wins over it.")
 @click.option("--real", type=FOLDER, metavar="DIR", help="Instead of a RUN: real windows, a dataset or .npz.")
-@click.option("--generated", type=FOLDER, metavar="DIR", help="Beside --real: generated ones, .npz or all of a dataset.")
+@click.option("--generated", type=FOLDER, metavar="DIR", help="Beside --real: generated ones, .npz or a whole dataset.")
 @click.option("--train", type=FOLDER, metavar="DIR", help="Training windows, where they are no split of --real.")
 @click.option("--real-split", metavar="NAME", help="Of --real: the held-out windows; default test.")
 @click.option("--train-split", metavar="NAME", help="Of --train, or of --real; default train.")
