@@ -128,7 +128,8 @@ def _patch_embedding(values: int, width: int, bottleneck: int) -> nn.Module:
 def _own_path(options: DiTOptions, shape: GridShape, patches: Patches, width: int) -> OwnPath | None:
     if not options.own_filter:
         return None
-    return OwnPath(shape, patches, width, local=options.local_gains, start=options.own_gain)
+    local, start, waxes = options.local_gains, options.own_gain, options.own_waxing
+    return OwnPath(shape, patches, width, local=local, start=start, waxes=waxes)
 
 
 def _row_table(rows: int, width: int) -> nn.Parameter | None:

@@ -41,6 +41,9 @@ class DiTOptions(Options):
     own_gain: float = 0.0
     """Gain of `own_filter` before any training. With prediction_type "v_prediction" -1 makes a silent network that
     filter: how loud a window becomes is decided near the noise, where a network learns it last."""
+    own_waxing: bool = False
+    """Let the power that `own_filter` goes by change within a window, by octaves: EEG waxes and wanes, and a filter
+    that is the same at every moment draws windows without kurtosis. Series only."""
     local_gains: bool = False
     """Let the gains of `direct_path` and `own_filter` differ from patch to patch, and tell the blocks how strong the
     data in each patch is: EEG waxes and wanes within a window, and one filter for all of it draws Gaussian windows."""

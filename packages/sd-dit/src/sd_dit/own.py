@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from sd_core.nn.patches import Patches
 from sd_core.nn.precision import without_autocast
-from sd_core.plugin import GridShape
+from sd_core.plugin import GridShape, SdError
 from sd_dit.gains import Gains
+from sd_dit.waxing import waxing
 
 SERIES = 512
 """From this many columns on the width is taken for time (`sd_core.nn.levels`)."""
@@ -31,10 +32,12 @@ QUIET = 0.02
 class OwnPath(nn.Module):
     """The window's own filter by patches: shown to the blocks, and past them with gains told by the condition."""
 
-    def __init__(self, shape: GridShape, patches: Patches, width: int, *, local: bool, start: float) -> None:
+    def __init__(
+        self, shape: GridShape, patches: Patches, width: int, *, local: bool, start: float, waxes: bool = False
+    ) -> None:
         super().__init__()
         self.patches = patches
-        self.filter = OwnFilter(shape)
+        self.filter = OwnFilter(shape, waxes=waxes)
         self.show = nn.Linear(patches.values, width, bias=False)
         self.gains = Gains(patches.values, width, local=local, start=start)
 
@@ -55,11 +58,18 @@ class OwnFilter(nn.Module):
     less the data show in the noise. No weights: it is worked out anew for every input.
 
     Rows of a series are its electrodes; of a picture, where the height is frequency, its channels.
+    Where it `waxes`, the power of a series is moreover one of each moment (`sd_dit.waxing`).
+
+    Raises:
+        SdError: a picture that shall wax.
     """
 
-    def __init__(self, shape: GridShape) -> None:
+    def __init__(self, shape: GridShape, *, waxes: bool = False) -> None:
         super().__init__()
+        self._waxes = waxes
         self._is_series = shape.width >= SERIES
+        if waxes and not self._is_series:
+            raise SdError(f"own_waxing is for series of {SERIES} samples and more: leave it out")
         count = shape.width // 2 if self._is_series else shape.height
         self._powers = tuple(
             (groups(count, most), rows) for rows, counts in ((False, SPECTRUM), (True, LEVELS)) for most in counts
@@ -73,12 +83,43 @@ class OwnFilter(nn.Module):
             time = t.float().clamp(NEAR, 1 - NEAR)
             if not self._is_series:
                 return own_share(x.float(), time, self._powers, self._bands)
-            spectrum = torch.fft.rfft(x.float().flatten(1, 2), norm="ortho")[..., 1 : x.shape[3] // 2 + 1]
-            # Real and imaginary parts of white noise have half its variance each.
-            added = own_share(2**0.5 * torch.view_as_real(spectrum), time, self._powers, self._bands)
-            padded = nn.functional.pad(torch.view_as_complex(added.contiguous() / 2**0.5), (1, 0))
-            back: Tensor = torch.fft.irfft(padded, n=x.shape[3], norm="ortho").reshape(x.shape)
-            return back
+            spectrum = _spectrum(x.float().flatten(1, 2))
+            if self._waxes:
+                added = self._waxing_share(spectrum, time)
+            else:
+                added = _waveform(own_share(spectrum, time, self._powers, self._bands))
+            return added.reshape(x.shape)
+
+    def _waxing_share(self, spectrum: Tensor, t: Tensor) -> Tensor:
+        """As `own_share`, of a series: its covariance at a moment is the window's times the moment's power."""
+        t = t[:, None, None, None]
+        power, solved = _solve(spectrum, t, self._powers, self._bands)
+        root = power.sqrt()
+        moments = waxing(spectrum / root, power, t, _octave)
+        unmixed = sum((_octave(solved / root, octave) / now for octave, now in moments), torch.zeros(()))
+        return _added(_waveform(spectrum), unmixed, t[..., 0])
+
+
+def _spectrum(x: Tensor) -> Tensor:
+    """(B, rows, samples) -> (B, rows, samples // 2, 2), without frequency zero.
+
+    Real and imaginary parts of white noise have half its variance each, so they are scaled to have all of it.
+    """
+    return 2**0.5 * torch.view_as_real(torch.fft.rfft(x, norm="ortho")[..., 1 : x.shape[2] // 2 + 1])
+
+
+def _waveform(spectrum: Tensor) -> Tensor:
+    """Back to (B, rows, samples)."""
+    padded = nn.functional.pad(torch.view_as_complex(spectrum.contiguous() / 2**0.5), (1, 0))
+    back: Tensor = torch.fft.irfft(padded, n=2 * spectrum.shape[2], norm="ortho")
+    return back
+
+
+def _octave(spectrum: Tensor, frequencies: slice) -> Tensor:
+    """The waveform of some frequencies alone."""
+    alone = torch.zeros_like(spectrum)
+    alone[:, :, frequencies] = spectrum[:, :, frequencies]
+    return _waveform(alone)
 
 
 def groups(count: int, most: int) -> int:
@@ -97,6 +138,12 @@ def own_share(x: Tensor, t: Tensor, powers: Sequence[tuple[int, bool]], bands: i
         bands: groups in which rows have a covariance.
     """
     t = t[:, None, None, None]
+    power, solved = _solve(x, t, powers, bands)
+    return _added(x, solved / power.sqrt(), t)
+
+
+def _solve(x: Tensor, t: Tensor, powers: Sequence[tuple[int, bool]], bands: int) -> tuple[Tensor, Tensor]:
+    """The powers (B, rows or 1, frequencies, 1), and the inverse covariance, but for their roots, times x."""
     variance = (1 - t) ** 2 + t**2
     power = torch.ones_like(t)
     for count, rows in powers:
@@ -106,7 +153,13 @@ def own_share(x: Tensor, t: Tensor, powers: Sequence[tuple[int, bool]], bands: i
     identity = torch.eye(x.shape[1], device=x.device)
     covariance = trust * (y @ y.mT / y.shape[3]) + (1 - trust) * variance * identity
     solved = torch.linalg.solve(covariance, y).unflatten(3, (-1, x.shape[3])).transpose(1, 2).flatten(2, 3)
-    filtered: Tensor = (x - t**2 * solved / power.sqrt()) / (1 - t)
+    return power, solved
+
+
+def _added(x: Tensor, unmixed: Tensor, t: Tensor) -> Tensor:
+    """What (I - t^2 S^-1) x / (1 - t) adds to the filter of white data, with `unmixed` = S^-1 x; times s / t."""
+    variance = (1 - t) ** 2 + t**2
+    filtered: Tensor = (x - t**2 * unmixed) / (1 - t)
     return (filtered - (1 - t) / variance * x) * variance.sqrt() / t
 
 
