@@ -81,6 +81,14 @@ def test_drawn_windows_wax_and_wane() -> None:
     assert 0.15 < drawn[True] < 0.7
 
 
+@pytest.mark.parametrize("waxes", [False, True])
+def test_a_window_may_have_an_odd_number_of_samples(waxes: bool) -> None:
+    x = torch.randn(2, 1, 3, 1001, generator=torch.Generator().manual_seed(0))
+    added = OwnFilter(GridShape(1, 3, 1001), waxes=waxes)(x, torch.full((2,), 0.5))
+    assert added.shape == x.shape
+    assert added.isfinite().all()
+
+
 def test_pictures_have_no_moments() -> None:
     with pytest.raises(SdError, match="own_waxing is for series"):
         DiT(DiTOptions(own_filter=True, own_waxing=True), Task(GridShape(6, 32, 32), Condition()))

@@ -85,19 +85,10 @@ class OwnFilter(nn.Module):
                 return own_share(x.float(), time, self._powers, self._bands)
             spectrum = _spectrum(x.float().flatten(1, 2))
             if self._waxes:
-                added = self._waxing_share(spectrum, time)
+                added = _waxing_share(spectrum, time, self._powers, self._bands, x.shape[3])
             else:
-                added = _waveform(own_share(spectrum, time, self._powers, self._bands))
+                added = _waveform(own_share(spectrum, time, self._powers, self._bands), x.shape[3])
             return added.reshape(x.shape)
-
-    def _waxing_share(self, spectrum: Tensor, t: Tensor) -> Tensor:
-        """As `own_share`, of a series: its covariance at a moment is the window's times the moment's power."""
-        t = t[:, None, None, None]
-        power, solved = _solve(spectrum, t, self._powers, self._bands)
-        root = power.sqrt()
-        moments = waxing(spectrum / root, power, t, _octave)
-        unmixed = sum((_octave(solved / root, octave) / now for octave, now in moments), torch.zeros(()))
-        return _added(_waveform(spectrum), unmixed, t[..., 0])
 
 
 def _spectrum(x: Tensor) -> Tensor:
@@ -108,18 +99,11 @@ def _spectrum(x: Tensor) -> Tensor:
     return 2**0.5 * torch.view_as_real(torch.fft.rfft(x, norm="ortho")[..., 1 : x.shape[2] // 2 + 1])
 
 
-def _waveform(spectrum: Tensor) -> Tensor:
+def _waveform(spectrum: Tensor, samples: int) -> Tensor:
     """Back to (B, rows, samples)."""
     padded = nn.functional.pad(torch.view_as_complex(spectrum.contiguous() / 2**0.5), (1, 0))
-    back: Tensor = torch.fft.irfft(padded, n=2 * spectrum.shape[2], norm="ortho")
+    back: Tensor = torch.fft.irfft(padded, n=samples, norm="ortho")
     return back
-
-
-def _octave(spectrum: Tensor, frequencies: slice) -> Tensor:
-    """The waveform of some frequencies alone."""
-    alone = torch.zeros_like(spectrum)
-    alone[:, :, frequencies] = spectrum[:, :, frequencies]
-    return _waveform(alone)
 
 
 def groups(count: int, most: int) -> int:
@@ -140,6 +124,23 @@ def own_share(x: Tensor, t: Tensor, powers: Sequence[tuple[int, bool]], bands: i
     t = t[:, None, None, None]
     power, solved = _solve(x, t, powers, bands)
     return _added(x, solved / power.sqrt(), t)
+
+
+def _waxing_share(x: Tensor, t: Tensor, powers: Sequence[tuple[int, bool]], bands: int, samples: int) -> Tensor:
+    """As `own_share`, of a spectrum, to a waveform: S at a moment is the window's times the moment's power."""
+
+    def octave(spectrum: Tensor, frequencies: slice) -> Tensor:
+        alone = torch.zeros_like(spectrum)
+        alone[:, :, frequencies] = spectrum[:, :, frequencies]
+        return _waveform(alone, samples)
+
+    t = t[:, None, None, None]
+    power, solved = _solve(x, t, powers, bands)
+    moments = waxing(x / power.sqrt(), power, t, octave)
+    unmixed = sum(
+        (octave(solved / power.sqrt(), part) / now for part, now in moments), torch.zeros((), device=x.device)
+    )
+    return _added(_waveform(x, samples), unmixed, t[..., 0])
 
 
 def _solve(x: Tensor, t: Tensor, powers: Sequence[tuple[int, bool]], bands: int) -> tuple[Tensor, Tensor]:
