@@ -63,6 +63,10 @@ class RecordingOptions(CorpusOptions):
 
     source: str = ""
     """Folder of the recordings."""
+    names: dict[str, str] = Field(default_factory=dict)
+    """What recordings call a channel -> the electrode that it is, such as {E22="Fp1"}; others keep their names."""
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    """Multiplies the samples of all recordings, where headers say a wrong unit: 0.001 where they say mV for uV."""
     interpolate: bool = False
     """Compute electrodes that are missing or marked as bad from the others, by spherical splines."""
     skip_bad: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -9,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sd_core.plugin import SdError
-from sd_data.build.electrodes import absent, canonical, is_scalp, match
+from sd_data.build.electrodes import absent, canonical, match, on_scalp, refuse_banks
 from sd_data.build.interpolating import interpolated
 from sd_data.build.recordings import Signals
 from sd_data.options import CorpusOptions
 
 _LOWEST_RATE = 90.0
 """Hz; 0.5-45 Hz does not fit below."""
+_LOUDEST_UV, _QUIETEST_UV = 1000.0, 0.05
+"""Typical standard deviations of a second of EEG lie between; what is quieter than `_NOTHING_UV` is rounding."""
+_NOTHING_UV, _TYPICAL_UV = 1e-6, 15.0
 _HALF_LENGTH = 32
 """Of the resampling filter, in samples of the slower side; its pass band ends at 9/10 of the Nyquist frequency."""
 
@@ -45,18 +49,24 @@ def clean(
         The wanted channels, and the same before the re-reference: only there does a flat channel look flat.
 
     Raises:
-        SdError: an electrode is missing or marked as bad, a sample is not finite, the rate is too low, or a
-            channel is flat.
+        SdError: an electrode is missing or marked as bad, a sample is not finite, the rate is too low, the
+            unit cannot be microvolts, a channel is flat, or no electrodes are known that make an average.
     """
     if signals.sfreq < _LOWEST_RATE:
         raise SdError(f"{where} is sampled at {signals.sfreq:g} Hz, below {_LOWEST_RATE:g} Hz")
     average = options.reference == "average"
     bad = {canonical(name) for name in signals.bad_names}
-    scalp = [
-        place for place, name in enumerate(signals.names) if average and is_scalp(name) and canonical(name) not in bad
-    ]
+    refuse_banks(channels, signals.names, where)
+    head = on_scalp(signals.names)
+    scalp = [place for place in head if average and canonical(signals.names[place]) not in bad]
+    moving = {canonical(signals.names[place]) for place in head}
     signals = _completed(signals, channels, where, interpolate=interpolate)
     wanted = match(channels, signals.names, where)
+    if average and not scalp:
+        raise SdError(
+            f"{where} has no good electrodes that are known by name, so there is no average to take away (it has "
+            f"{', '.join(signals.names)}): keep its own reference with --set reference=original"
+        )
     used = sorted({*wanted, *scalp})
     data = np.ascontiguousarray(signals.data[used])
     _refuse_bad_samples(data, [signals.names[place] for place in used], where)
@@ -64,11 +74,13 @@ def clean(
     place_of = {place: row for row, place in enumerate(used)}
     rows = [place_of[place] for place in wanted]
     before = replace(signals, names=channels, data=data[rows], sfreq=options.sfreq)
+    _refuse_wrong_unit(before, options, where)
     _refuse_flat(before, options.flat_uv, where)
-    if not scalp:
+    if not average:
         return before, before
     mean = data[[place_of[place] for place in scalp]].mean(axis=0)
-    moved = np.array([[float(is_scalp(name))] for name in channels])
+    moving |= {canonical(name) for name in signals.interpolated}
+    moved = np.array([[float(canonical(name) in moving)] for name in channels])
     return replace(before, data=before.data - moved * mean), before
 
 
@@ -126,6 +138,21 @@ def _refuse_bad_samples(data: NDArray[np.float64], names: list[str], where: str)
     bad = [name for name, row in zip(names, data, strict=True) if not np.isfinite(row).all()]
     if bad:
         raise SdError(f"{where} holds NaN or infinite samples in {', '.join(bad)}")
+
+
+def _refuse_wrong_unit(signals: Signals, options: CorpusOptions, where: str) -> None:
+    """Headers that say mV for uV, or nothing, are found by what no EEG is; limits of 0 take any amplitude."""
+    rate = round(signals.sfreq)
+    seconds = signals.data[:, : signals.data.shape[1] // rate * rate].reshape(len(signals.names), -1, rate)
+    typical = float(np.median(seconds.std(axis=-1))) if seconds.size else _TYPICAL_UV
+    loud = options.peak_uv and typical > _LOUDEST_UV
+    quiet = options.flat_uv and _NOTHING_UV < typical < min(_QUIETEST_UV, options.flat_uv)
+    if loud or quiet:
+        scale = 1000.0 ** round(math.log(_TYPICAL_UV / typical, 1000))
+        raise SdError(
+            f"{where} has a typical standard deviation of {typical:.3g} uV, which is not that of EEG: its unit seems "
+            f"wrong; --set scale={scale:g} multiplies all recordings by that"
+        )
 
 
 def _refuse_flat(signals: Signals, flat_uv: float, where: str) -> None:

@@ -24,9 +24,15 @@ NAMED_SETS = {"1020-19": CLASSICAL_19}
 
 _OLD_NAMES = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
 _PREFIX = re.compile(r"^(eeg|pol)[\s:_-]+")
-_SUFFIX = re.compile(r"[\s:_-]+(ref|le|avg|ar)$")
+_SUFFIX = re.compile(r"[\s:_-]+(ref|le|ler|cle|linked|avg?|ar|car|\(?a1\+?a2\)?|m1\+?m2)(-\d+)?$")
+"""What an electrode was measured against, where that is one thing for all; MNE numbers names that stand twice."""
 _SCALP = re.compile(r"(fp|af|f|ft|fc|t|c|tp|cp|p|po|o|i|n)(z|\d{1,2}h?)")
 _EARS = frozenset({"a1", "a2", "m1", "m2"})
+_BANK = re.compile(r"[a-h]\d{1,2}")
+_FIRST_BANKS = re.compile(r"[ab]\d{1,2}")
+_NUMBERED = re.compile(r"e\d{1,3}")
+_CAP = 16
+"""Channels that no other way of naming has; so many of them, and it is the cap's way."""
 
 
 def canonical(name: str) -> str:
@@ -39,6 +45,44 @@ def is_scalp(name: str) -> bool:
     """Whether a channel is one electrode on the scalp: not an ear, a bipolar derivation or an ECG."""
     bare = canonical(name)
     return bare not in _EARS and _SCALP.fullmatch(bare) is not None
+
+
+def banked(names: Sequence[str]) -> bool:
+    """Whether channels are called by banks of a BioSemi cap, A1 ... B32, where C3 is no place of the 10-20 system."""
+    bare = {canonical(name) for name in names}
+    return sum(_FIRST_BANKS.fullmatch(name) is not None and name not in _EARS for name in bare) >= _CAP
+
+
+def on_scalp(names: Sequence[str]) -> list[int]:
+    """Places of the channels that are electrodes on the scalp, for all that the names of one recording tell.
+
+    Caps with names of their own, BioSemi's banks and EGI's E1 ... E256, are known by them.
+    """
+    bare = [canonical(name) for name in names]
+    known = [place for place, name in enumerate(names) if is_scalp(name)]
+    own = _BANK if banked(names) else _NUMBERED
+    found = [place for place, name in enumerate(bare) if own.fullmatch(name)]
+    if banked(names):
+        return found
+    # Caps of EGI have the vertex by its name.
+    return sorted({*found, *known}) if len(found) >= _CAP and len(known) <= 1 else known
+
+
+def refuse_banks(wanted: Sequence[str], present: Sequence[str], where: str) -> None:
+    """Check that names of the 10-20 system are not looked for among those of banks.
+
+    Raises:
+        SdError: they would be.
+    """
+    if not banked(present):
+        return
+    foreign = [name for name in wanted if is_scalp(name) and not _BANK.fullmatch(canonical(name))]
+    if foreign or all(is_scalp(name) for name in wanted):
+        raise SdError(
+            f"{where} calls its channels by BioSemi's banks ({present[0]}, {present[1]}, ...), where "
+            f"{(foreign or list(wanted))[0]} does not mean the place of the 10-20 system: say which is which, as in "
+            f"--set 'names={{{present[0]}=\"Cz\"}}', or choose by bank with --channels"
+        )
 
 
 def expand(channels: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
@@ -63,14 +107,22 @@ def match(wanted: Sequence[str], present: Sequence[str], where: str) -> list[int
         where: The recording, for the message.
 
     Raises:
-        SdError: some are missing; names them and those there.
+        SdError: some are missing, or there twice; names them and those there.
     """
+    for name in wanted:
+        same = [other for other in present if canonical(other) == canonical(name)]
+        if len(same) > 1:
+            raise SdError(
+                f"{where} has the electrode {name} {len(same)} times, as {' and '.join(same)}: say that one is none, "
+                f'as in --set \'names={{"{same[-1]}"="unused"}}\''
+            )
     places = {canonical(name): place for place, name in reversed(list(enumerate(present)))}
     missing = absent(wanted, present)
     if missing:
         raise SdError(
             f"{where} lacks the electrodes {', '.join(missing)}; it has {', '.join(present)}: "
-            "choose others with --channels, or compute those on the scalp from their neighbours with --interpolate"
+            "choose others with --channels, compute those on the scalp from their neighbours with --interpolate, or "
+            f'say which is which, as in --set \'names={{"{present[0] if present else "X1"}"="{missing[0]}"}}\''
         )
     return [places[canonical(name)] for name in wanted]
 
@@ -84,7 +136,7 @@ def absent(wanted: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
 def unused(present: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
     """Electrodes on the scalp that are there and not wanted, as the file calls them."""
     chosen = {canonical(name) for name in wanted}
-    return tuple(name for name in present if is_scalp(name) and canonical(name) not in chosen)
+    return tuple(present[place] for place in on_scalp(present) if canonical(present[place]) not in chosen)
 
 
 @cache

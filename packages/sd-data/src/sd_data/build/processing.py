@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from sd_core.plugin import SdError
 from sd_data.build.cleaning import clean
 from sd_data.build.cutting import cut
-from sd_data.build.electrodes import unused
+from sd_data.build.electrodes import banked, canonical, unused
 from sd_data.build.recordings import Outcome, Recording, Signals, read_signals
 from sd_data.options import RecordingOptions
 
@@ -21,6 +21,26 @@ def read_file(recording: Recording) -> Signals:
     """
     assert recording.path is not None
     return read_signals(recording.path, recording.span)
+
+
+def called(signals: Signals, names: Mapping[str, str]) -> Signals:
+    """The same with channels under the names that the option `names` gives them; case does not count.
+
+    A channel without one whose name is now another's, or is of a bank of BioSemi's, loses it: what is called C3 there
+    is not the C3 of the 10-20 system.
+    """
+    if not names:
+        return signals
+    ours = {name.strip().lower(): our for name, our in names.items()}
+    taken, banks = {canonical(our) for our in names.values()}, banked(signals.names)
+
+    def one(name: str) -> str:
+        if name.strip().lower() in ours:
+            return ours[name.strip().lower()]
+        return f"{name} (unnamed)" if banks or canonical(name) in taken else name
+
+    bad = tuple(map(one, signals.bad_names))
+    return replace(signals, names=tuple(map(one, signals.names)), bad_names=bad)
 
 
 @dataclass(frozen=True)
@@ -39,7 +59,9 @@ class FileProcess:
         where = f"'{recording.path}'" if recording.span is None else f"'{recording.path}' ({recording.name})"
         options = self.options
         try:
-            raw = self.read(recording)
+            raw = called(self.read(recording), options.names)
+            if options.scale != 1:
+                raw = replace(raw, data=raw.data * options.scale)
             if self.line_from_file and raw.line_hz is not None:
                 options = options.model_copy(update={"notch_hz": raw.line_hz})
             signals, before = clean(raw, self.channels, options, where, interpolate=options.interpolate)
