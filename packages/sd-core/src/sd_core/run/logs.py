@@ -14,6 +14,19 @@ _log = logging.getLogger(__name__)
 _REMEDY = "free some space and continue with --resume-from-checkpoint latest"
 
 
+def keys_behind(path: Path, offset: int) -> set[str]:
+    """Keys of all whole lines of a file of JSON objects from a byte on; none where it cannot be read."""
+    if not path.is_file():
+        return set()
+    with path.open("rb") as file:
+        file.seek(offset)
+        whole = file.read().rpartition(b"\n")[0]
+    try:
+        return {key for line in whole.splitlines() for key in json.loads(line)}
+    except ValueError:  # what a power cut left of it
+        return set()
+
+
 class JsonLines:
     """A file of one JSON object per line, appended to and truncated on resume."""
 

@@ -36,6 +36,8 @@ class Progress:
     """Batch size x accumulation x processes: what places in the stream are counted by."""
     metrics_offset: int = 0
     """Bytes of metrics.jsonl that belong to this state."""
+    grad_norm: float = 0.0
+    """Of the last step: the line about it may come after the checkpoint."""
 
 
 @dataclass

@@ -19,7 +19,7 @@ from sd_core.run.console import Bar
 from sd_core.run.data import training_batches
 from sd_core.run.interrupt import StopRequest, stop_on_signal
 from sd_core.run.latents import keep_latents
-from sd_core.run.logs import JsonLines
+from sd_core.run.logs import JsonLines, keys_behind
 from sd_core.run.lora import share
 from sd_core.run.opening import OpenData, open_data, with_parts
 from sd_core.run.optim import warmup_notice
@@ -27,6 +27,7 @@ from sd_core.run.origin import OriginCard
 from sd_core.run.pretrained import start_weights
 from sd_core.run.setup import build_accelerator, build_trainer
 from sd_core.run.start import check_same_data, check_same_run, find_start
+from sd_core.run.state import Progress
 from sd_core.run.stored import load_representation
 from sd_core.run.stream import SampleStream
 from sd_core.run.trainer import Trainer
@@ -82,7 +83,7 @@ def train(run: Run, output_dir: Path, *, resume_from: str | None = None, registr
     if checkpoint is not None:
         trainer.load(checkpoint)
 
-    if trainer.state.progress.step >= total:
+    if trainer.state.progress.step >= total and not lacks_end(trainer, stream.epoch_size, total, checkpoint):
         _log.warning("this run is already at step %d of %d; raise training.max_train_steps to go on", total, total)
         return
 
@@ -158,6 +159,7 @@ def run_steps(
         split, stream, trainer.shares, (progress.step, total), workers=workers, pin=trainer.device.type == "cuda"
     )
     calendar = Calendar(options, trainer.shares.per_step, stream.epoch_size)
+    saved = progress.step == total  # all steps are done, only the end is missing
     trainer.model.train()
     with trainer.bar(calendar.evaluations(progress.step, total)):
         while progress.step < total and not trainer.guard.stop_requested:
@@ -169,22 +171,36 @@ def run_steps(
                 trainer.evaluate()
             if calendar.saves(progress.step):
                 trainer.save()
-        finish(trainer, calendar, stopped=progress.step < total)
+        finish(trainer, calendar, stopped=progress.step < total, saved=saved)
     trainer.say_end(total, request)
 
 
-def finish(trainer: Trainer, calendar: Calendar, *, stopped: bool) -> None:
+def lacks_end(trainer: Trainer, epoch_size: int, total: int, checkpoint: Path | None) -> bool:
+    """Whether a run that has all its steps was killed before it wrote what comes after its last checkpoint."""
+    progress, folder = trainer.state.progress, trainer.output_dir
+    if checkpoint is None or checkpoint.resolve().parent != folder.resolve() or progress.step != total:
+        return False
+    calendar = Calendar(trainer.options, trainer.shares.per_step, epoch_size)
+    written = keys_behind(folder / METRICS, progress.metrics_offset)
+    log = calendar.ends_with_log(progress) and "loss" not in written
+    loss = calendar.ends_with_evaluation(total) and "val_loss" not in written
+    judged = bool(trainer.options.eval_num_windows) and trainer.story.card.geometry.info is not None
+    scores = judged and calendar.ends_with_evaluation(total) and not any(key.startswith("eval/") for key in written)
+    return log or loss or scores
+
+
+def finish(trainer: Trainer, calendar: Calendar, *, stopped: bool, saved: bool) -> None:
     """Save where the run ends; then log and, unless somebody waits for it to stop, evaluate that moment too.
 
     Saving comes first: a longer run that resumes here drops what was written only because this one
     ended, and its metrics file is that of a run that never stopped.
     """
-    step = trainer.state.progress.step
-    if not calendar.saves(step):
+    progress = trainer.state.progress
+    if not saved and not calendar.saves(progress.step):
         trainer.save()
-    if trainer.state.progress.loss_count and not calendar.logs(step):
+    if calendar.ends_with_log(progress):
         trainer.log()
-    if trainer.options.eval_strategy != "no" and not stopped and not calendar.evaluates(step):
+    if not stopped and calendar.ends_with_evaluation(progress.step):
         trainer.evaluate()
 
 
@@ -211,6 +227,14 @@ class Calendar:
             return step * self.per_step // self.epoch_size > (step - 1) * self.per_step // self.epoch_size
         interval = self.options.eval_num_steps
         return self.options.eval_strategy == "steps" and interval is not None and step % interval == 0
+
+    def ends_with_log(self, progress: Progress) -> bool:
+        """Whether the last losses of a run are still to be written after its last checkpoint."""
+        return progress.loss_count > 0 and not self.logs(progress.step)
+
+    def ends_with_evaluation(self, step: int) -> bool:
+        """Whether the last step is still to be evaluated after its checkpoint."""
+        return self.options.eval_strategy != "no" and not self.evaluates(step)
 
     def evaluations(self, done: int, total: int) -> int:
         """How many are to come after `done` steps; the last step of a run always has one."""

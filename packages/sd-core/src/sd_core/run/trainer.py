@@ -63,6 +63,7 @@ class Trainer:
         """Continue from a verified checkpoint."""
         self.state.load(checkpoint)
         self._loss_sum += self.state.progress.loss_sum
+        self._norm += self.state.progress.grad_norm
 
     def step(self, batches: Iterator[Batch], wants_stop: bool) -> None:
         """One optimizer step: micro-steps, clip, guard, optimizers, averages."""
@@ -182,11 +183,12 @@ class Trainer:
         }
         progress.loss_sum, progress.loss_count = 0.0, 0
         self._loss_sum.zero_()
-        speed = self._watch.read(self._steps_timed * self.shares.per_step)
+        speed = self._watch.read(self._steps_timed * self.shares.per_step) if self._steps_timed else {}
         self._steps_timed = 0
         if self.watchers is not None:
             self.watchers.metric(values, progress.step)
-            self.watchers.speed(speed, progress.step)
+            if speed:
+                self.watchers.speed(speed, progress.step)
             self.watchers.bar.report({**values, **speed})
 
     def _fold_loss(self) -> None:
@@ -214,6 +216,7 @@ class Trainer:
         """A checkpoint of this moment; the oldest go when there are too many."""
         self.guard.settle()
         self._fold_loss()
+        self.state.progress.grad_norm = float(self._norm)
         begun = time.perf_counter()
         if self.watchers is not None:
             self.state.progress.metrics_offset = self.watchers.metrics.offset
