@@ -45,6 +45,14 @@ def test_a_flipped_bit_is_noticed_and_named(tmp_path: Path) -> None:
         verified(folder)
 
 
+@pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"weights": 5}', '{"weights": {"bytes": 1}}'])
+def test_a_manifest_that_proves_nothing_is_damage(tmp_path: Path, text: str) -> None:
+    folder = write_checkpoint(tmp_path, 1, writer("a"))
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(SdError, match=r"damaged: manifest.json (is not readable|names no files)"):
+        verified(folder)
+
+
 def test_latest_skips_what_is_damaged_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_checkpoint(tmp_path, 9, writer("old"))
     write_checkpoint(tmp_path, 10, writer("new"))

@@ -76,16 +76,19 @@ def _sha256(path: Path) -> str:
 def damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint, or None when every file is as the manifest says."""
     try:
-        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        entries = {name: (entry["bytes"], entry["sha256"]) for name, entry in manifest.items()}
     except FileNotFoundError:
         return f"{MANIFEST} is missing"
-    except ValueError:
+    except (ValueError, AttributeError, TypeError, KeyError):
         return f"{MANIFEST} is not readable"
-    for name, entry in entries.items():
+    if not entries:
+        return f"{MANIFEST} names no files"
+    for name, (size, digest) in entries.items():
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if path.stat().st_size != entry["bytes"] or _sha256(path) != entry["sha256"]:
+        if path.stat().st_size != size or _sha256(path) != digest:
             return f"{name} is not what was written"
     return None
 
