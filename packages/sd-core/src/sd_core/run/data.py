@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import active_children
 from typing import Any
 
 import numpy as np
@@ -137,7 +139,13 @@ def training_batches(
         pin_memory=pin,
         persistent_workers=False,
     )
-    return iter(loader)
+    others = set(active_children())
+    batches = iter(loader)
+    for worker in set(active_children()) - others:
+        # Where one worker was killed, another may wait for it for ever. Python ends those that are left by SIGTERM, to
+        # which they do not listen, and waits for them: a failed training would never give its machine back.
+        atexit.register(worker.kill)
+    return batches
 
 
 def label_columns(dataset: sections.Dataset) -> dict[str, str]:
