@@ -91,8 +91,26 @@ def test_names_say_which_channel_is_which() -> None:
     found = called(signals, {"b2": "C3", "A1": "Cz"})
     assert (found.names[33], found.names[0], found.bad_names) == ("C3", "Cz", ("C3",))
     assert match(("Cz", "C3"), found.names, "r") == [0, 33]
-    assert len(on_scalp(found.names)) == 2
+    assert len(on_scalp(found.names)) == len(BANKS)
     assert called(signals, {}) is signals
+
+
+@pytest.mark.parametrize(
+    ("names", "given"),
+    [(BANKS, {"A1": "Fp1", "C16": "Fp2"}), (EGI, {"E22": "Fp1", "E9": "Fp2"}), ((*EGI, "Cz"), {"E22": "Fp1"})],
+)
+def test_the_average_is_of_the_whole_cap_whatever_is_named(names: tuple[str, ...], given: dict[str, str]) -> None:
+    signals, options = recorded((*names, "EXG1")), CorpusOptions(low_hz=0, high_hz=0, notch_hz=0)
+    plain = clean(signals, tuple(given), options, "r")[0]
+    named = clean(called(signals, given), tuple(given.values()), options, "r")[0]
+    np.testing.assert_array_equal(named.data, plain.data)
+    assert named.names == tuple(given.values())
+
+
+def test_of_another_recording_what_has_lost_its_name_is_out_of_the_average() -> None:
+    found = called(recorded((*CLASSICAL_19, "E1")), {"C3": "C4"})
+    assert found.names[8] == "C4 (unnamed)"
+    assert 8 not in on_scalp(found.names)
 
 
 def build(folder: Path, scale: float, *arguments: str) -> Result:

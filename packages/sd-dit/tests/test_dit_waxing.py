@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from sd_core.plugin import Condition, GridShape, SdError, Task
@@ -92,3 +93,9 @@ def test_a_window_may_have_an_odd_number_of_samples(waxes: bool) -> None:
 def test_pictures_have_no_moments() -> None:
     with pytest.raises(SdError, match="own_waxing is for series"):
         DiT(DiTOptions(own_filter=True, own_waxing=True), Task(GridShape(6, 32, 32), Condition()))
+
+
+@pytest.mark.parametrize("asked", [{"own_waxing": True}, {"own_gain": -1.0}])
+def test_it_is_not_asked_of_a_filter_that_is_off(asked: dict[str, bool | float]) -> None:
+    with pytest.raises(ValidationError, match=f"{next(iter(asked))} says how own_filter works: set"):
+        DiTOptions.model_validate(asked)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sd_core.plugin import Options
 
@@ -47,3 +47,10 @@ class DiTOptions(Options):
     local_gains: bool = False
     """Let the gains of `direct_path` and `own_filter` differ from patch to patch, and tell the blocks how strong the
     data in each patch is: EEG waxes and wanes within a window, and one filter for all of it draws Gaussian windows."""
+
+    @model_validator(mode="after")
+    def _filter_is_there(self) -> Self:
+        for name, asked in (("own_gain", self.own_gain != 0), ("own_waxing", self.own_waxing)):
+            if asked and not self.own_filter:
+                raise ValueError(f"{name} says how own_filter works: set own_filter = true, or leave it out")
+        return self

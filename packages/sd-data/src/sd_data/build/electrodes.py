@@ -33,6 +33,8 @@ _FIRST_BANKS = re.compile(r"[ab]\d{1,2}")
 _NUMBERED = re.compile(r"e\d{1,3}")
 _CAP = 16
 """Channels that no other way of naming has; so many of them, and it is the cap's way."""
+UNNAMED = " (of the cap)"
+"""Stands after an electrode of such a cap that the option `names` leaves out: no place, but part of the average."""
 
 
 def canonical(name: str) -> str:
@@ -53,19 +55,25 @@ def banked(names: Sequence[str]) -> bool:
     return sum(_FIRST_BANKS.fullmatch(name) is not None and name not in _EARS for name in bare) >= _CAP
 
 
+def of_cap(names: Sequence[str]) -> list[int]:
+    """Places of the electrodes of a cap with names of its own, BioSemi's banks or EGI's E1 ... E256; else none."""
+    if banked(names):
+        return [place for place, name in enumerate(names) if _BANK.fullmatch(canonical(name))]
+    found = [place for place, name in enumerate(names) if _NUMBERED.fullmatch(canonical(name))]
+    # Caps of EGI have the vertex by its name.
+    return found if len(found) >= _CAP and sum(map(is_scalp, names)) <= 1 else []
+
+
 def on_scalp(names: Sequence[str]) -> list[int]:
     """Places of the channels that are electrodes on the scalp, for all that the names of one recording tell.
 
-    Caps with names of their own, BioSemi's banks and EGI's E1 ... E256, are known by them.
+    Caps with names of their own are known by them, before and after some were named (`UNNAMED`).
     """
-    bare = [canonical(name) for name in names]
-    known = [place for place, name in enumerate(names) if is_scalp(name)]
-    own = _BANK if banked(names) else _NUMBERED
-    found = [place for place, name in enumerate(bare) if own.fullmatch(name)]
+    cap = of_cap(names)
     if banked(names):
-        return found
-    # Caps of EGI have the vertex by its name.
-    return sorted({*found, *known}) if len(found) >= _CAP and len(known) <= 1 else known
+        return cap
+    known = [place for place, name in enumerate(names) if is_scalp(name) or name.endswith(UNNAMED)]
+    return sorted({*cap, *known})
 
 
 def refuse_banks(wanted: Sequence[str], present: Sequence[str], where: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sd_core.plugin import SdError
 from sd_data.build.cleaning import clean
 from sd_data.build.cutting import cut
-from sd_data.build.electrodes import banked, canonical, unused
+from sd_data.build.electrodes import UNNAMED, banked, canonical, of_cap, unused
 from sd_data.build.recordings import Outcome, Recording, Signals, read_signals
 from sd_data.options import RecordingOptions
 
@@ -27,16 +27,19 @@ def called(signals: Signals, names: Mapping[str, str]) -> Signals:
     """The same with channels under the names that the option `names` gives them; case does not count.
 
     A channel without one whose name is now another's, or is of a bank of BioSemi's, loses it: what is called C3 there
-    is not the C3 of the 10-20 system.
+    is not the C3 of the 10-20 system. As an electrode of a cap it stays in the average of all.
     """
     if not names:
         return signals
     ours = {name.strip().lower(): our for name, our in names.items()}
     taken, banks = {canonical(our) for our in names.values()}, banked(signals.names)
+    cap = {signals.names[place] for place in of_cap(signals.names)}
 
     def one(name: str) -> str:
         if name.strip().lower() in ours:
             return ours[name.strip().lower()]
+        if name in cap:
+            return f"{name}{UNNAMED}"
         return f"{name} (unnamed)" if banks or canonical(name) in taken else name
 
     bad = tuple(map(one, signals.bad_names))
